@@ -7,10 +7,10 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.record import mutable
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.group_commit import Sharing
+from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Callback, Reading
-from fleet_agent.telemetry.sharing import Sharing
 
 # Readings that are committed without waiting for more, and bytes of them: they are in memory until then, and once more
 # in the log.

@@ -16,7 +16,7 @@ from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry import batch
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 
 # Messages that are composed at once: a topic whose readings do not go together has no longer a turn than others.

@@ -15,18 +15,18 @@ from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.session.events import Published
 from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import Session
-from fleet_agent.telemetry import batch, blocks, verdict
-from fleet_agent.telemetry.accounts import Cause
+from fleet_agent.telemetry import batch, topic_backoff, verdict
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.blocks import Blocks, Patience
 from fleet_agent.telemetry.commits import Commits
 from fleet_agent.telemetry.composer import Composer
-from fleet_agent.telemetry.inventory import Topic
-from fleet_agent.telemetry.pace import Pace
+from fleet_agent.telemetry.in_flight import Answer, Counts, Problems, Sent
+from fleet_agent.telemetry.index import Cause
+from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
+from fleet_agent.telemetry.rate_limit import Pace
 from fleet_agent.telemetry.reading import Callback, Reading
 from fleet_agent.telemetry.suspects import Suspects
-from fleet_agent.telemetry.under_way import Answer, Counts, Problems, Sent
+from fleet_agent.telemetry.topic_backoff import Blocks, Patience
 from fleet_agent.telemetry.verdict import Verdict
 
 REFUSED_KEPT = 100  # topics of which is remembered that they were refused
@@ -195,7 +195,7 @@ class Publisher:
             self._drop(sent.of)
             return
         self._forget(sent.of, sent.readings, "it ended the connection to AWS IoT", "refused")
-        self._enders.block(sent.of.number, blocks.POLICY, self._clock.monotonic())
+        self._enders.block(sent.of.number, topic_backoff.POLICY, self._clock.monotonic())
 
     def _answered(self, answer: Answer, found: Verdict, event: Published) -> None:
         topic = answer.message.topic
@@ -237,7 +237,7 @@ class Publisher:
             self._forget(topic, readings, "AWS IoT refused it", "refused")
             return
         self._queue.give_back(topic, readings)
-        self._block(topic, blocks.POLICY if is_policy else blocks.OTHERS)
+        self._block(topic, topic_backoff.POLICY if is_policy else topic_backoff.OTHERS)
         self._composer.empty(topic)
 
     def _block(self, topic: Topic, patience: Patience) -> None:
@@ -375,7 +375,7 @@ class Publisher:
     def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
         """They cannot be read now."""
         self._commits.trouble(error)
-        self._block(topic, blocks.DISK)
+        self._block(topic, topic_backoff.DISK)
 
     def _forget(
         self,

@@ -11,17 +11,17 @@ from pathlib import Path
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry import rows, runs
-from fleet_agent.telemetry.accounts import Accounts, Cause
-from fleet_agent.telemetry.ages import Ages
+from fleet_agent.telemetry import intervals, rows
+from fleet_agent.telemetry.age_clock import Ages
+from fleet_agent.telemetry.backlog import Waiting
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.inventory import SHIFT, Dropped, Growth, Source, Topic
+from fleet_agent.telemetry.index import Accounts, Cause
+from fleet_agent.telemetry.model import SHIFT, Dropped, Growth, Source, Topic
 from fleet_agent.telemetry.reading import Reading
-from fleet_agent.telemetry.recent import Recent
+from fleet_agent.telemetry.row_cache import Recent
 from fleet_agent.telemetry.scan import Scan
-from fleet_agent.telemetry.waiting import Waiting
 
 NAME = "telemetry.sqlite3"
 
@@ -104,7 +104,7 @@ class Queue:
                 self._drop(lane.topic, lane.source, sequence, size, "full")
 
     def _drop(self, topic: Topic, source: Source, sequence: int, size: int, cause: Cause) -> None:
-        runs.remove(topic.unsent, sequence)
+        intervals.remove(topic.unsent, sequence)
         self._recent.drop((topic.number << SHIFT) + sequence)
         self._waiting.took(topic.lane(source), 1)
         self._accounts.remove(topic, source, sequence, 1, size)
@@ -172,7 +172,7 @@ class Queue:
         Raises:
             StateDirectoryError: The file cannot be read; nothing is under way.
         """
-        first, end = runs.take(topic.unsent, most, from_end=newest)
+        first, end = intervals.take(topic.unsent, most, from_end=newest)
         left = size
 
         def is_enough(row: Row) -> bool:
@@ -183,7 +183,7 @@ class Queue:
         try:
             found = self._recent.take(topic, first, end, is_enough, newest=newest)
         except StateDirectoryError:
-            runs.add(topic.unsent, first, end)
+            intervals.add(topic.unsent, first, end)
             raise
         if not self.has(topic):
             return []
@@ -191,9 +191,9 @@ class Queue:
             found.reverse()
         taken = [rows.stored(row) for row in found]
         if taken and newest and first < taken[0].sequence:
-            runs.add(topic.unsent, first, taken[0].sequence)
+            intervals.add(topic.unsent, first, taken[0].sequence)
         elif taken and not newest and taken[-1].sequence + 1 < end:
-            runs.add(topic.unsent, taken[-1].sequence + 1, end)
+            intervals.add(topic.unsent, taken[-1].sequence + 1, end)
         self._waiting.turns.had_turn(topic)
         for source, part in _by_source(taken).items():
             self._waiting.took(topic.lanes[source], len(part))
@@ -203,8 +203,8 @@ class Queue:
         """They are not under way any more: to be sent again."""
         if not self.has(topic):
             return
-        for first, end in runs.of([reading.sequence for reading in readings]):
-            runs.add(topic.unsent, first, end)
+        for first, end in intervals.of([reading.sequence for reading in readings]):
+            intervals.add(topic.unsent, first, end)
         for source, part in _by_source(readings).items():
             first_of = part[0]
             self._waiting.put(
@@ -227,7 +227,7 @@ class Queue:
         for number, part in _by_source(readings).items():
             source = topic.lanes[number].source
             size = sum([len(reading.payload) for reading in part])
-            for first, end in runs.of([reading.sequence for reading in part]):
+            for first, end in intervals.of([reading.sequence for reading in part]):
                 self._accounts.remove(topic, source, first, end - first, size)
                 size = 0
             if cause:

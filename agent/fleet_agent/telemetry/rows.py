@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from fleet_agent.record import mutable
-from fleet_agent.telemetry import chunks, runs
-from fleet_agent.telemetry.ages import UNKNOWN, Era
+from fleet_agent.telemetry import chunks, intervals
+from fleet_agent.telemetry.age_clock import UNKNOWN, Era
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.damage import damaged
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.inventory import SHIFT, Lane, Source, Topic
+from fleet_agent.telemetry.model import SHIFT, Lane, Source, Topic
 from fleet_agent.telemetry.reading import BINARY, JSON, TEXT, Reading
 
 _T = TypeVar("_T")
@@ -148,7 +148,7 @@ def head(file: Database, lane: Lane) -> Head | None:
         for identifier, size, sizes, era, moment in found:
             first = identifier & SEQUENCE
             lengths = chunks.lengths(sizes, size)
-            sequence = runs.at_or_after(unsent, first)
+            sequence = intervals.at_or_after(unsent, first)
             if sequence is not None and sequence < first + len(lengths):
                 if not are_numbers(era, moment):
                     raise damaged("a reading makes no sense")

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from fleet_agent.telemetry import chunks, runs
-from fleet_agent.telemetry.ages import Era
+from fleet_agent.telemetry import chunks, intervals
+from fleet_agent.telemetry.age_clock import Era
 from fleet_agent.telemetry.damage import damaged
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.inventory import SHIFT, Dropped, Source, Topic
+from fleet_agent.telemetry.model import SHIFT, Dropped, Source, Topic
 from fleet_agent.telemetry.rows import MOMENT, SEQUENCE, SOURCE, are_numbers
 
 
@@ -59,7 +59,7 @@ class Scan:
         if topic is None or source is None or sequence < topic.next:
             raise damaged("a reading is of no topic or source")
         if topic.marker is not None:
-            runs.add(topic.gone, topic.marker, topic.marker + 1)
+            intervals.add(topic.gone, topic.marker, topic.marker + 1)
         topic.next, topic.marker, topic.last = sequence + 1, None, source
         if size is None:
             topic.marker = sequence
@@ -69,7 +69,7 @@ class Scan:
         count = len(chunks.lengths(sizes, size))
         topic.next = sequence + count
         self.used.add(era)
-        runs.add(topic.unsent, sequence, topic.next)
+        intervals.add(topic.unsent, sequence, topic.next)
         topic.left += count
         source.count += count
         source.bytes += size

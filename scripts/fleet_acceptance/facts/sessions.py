@@ -128,7 +128,7 @@ FACTS = (
         "unacknowledged messages to the service",
         "the CONNACK says 100",
         "read the CONNACK",
-        "agent: telemetry/pace.py",
+        "agent: telemetry/rate_limit.py",
     ),
     _limit(
         "keep-alive",

@@ -12,9 +12,9 @@ from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.commits import Commits
+from fleet_agent.telemetry.group_commit import MOMENT
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
-from fleet_agent.telemetry.sharing import MOMENT
 from support.clock import FakeClock
 
 DELAY = 5.0

@@ -21,12 +21,12 @@ from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.reasons import NOT_AUTHORIZED, TOO_LARGE, UNKNOWN
 from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.batch import packet_size
-from fleet_agent.telemetry.blocks import DISK, POLICY
 from fleet_agent.telemetry.commits import FLUSH_EVERY
 from fleet_agent.telemetry.composer import SINGLES
 from fleet_agent.telemetry.publisher import ANSWERS_KEPT, DROPPED_SHOWN, REFUSED_KEPT, Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT, Reading
+from fleet_agent.telemetry.topic_backoff import DISK, POLICY
 from support.clock import FakeClock
 from support.held import Held
 

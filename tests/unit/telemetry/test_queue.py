@@ -25,10 +25,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry import accounts
+from fleet_agent.telemetry import index
 from fleet_agent.telemetry import queue as module
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from support.clock import FakeClock
@@ -1096,7 +1096,7 @@ def test_of_two_sources_that_make_names_without_end_each_keeps_as_many(
 def test_sources_without_end_share_what_the_nameless_one_has(
     path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "SOURCES_KEPT", 3)
+    monkeypatch.setattr(index, "SOURCES_KEPT", 3)
     queue = Queue(path, Bounds(max_messages=6), clock)
     for source in ("a", "b", "c", "d"):
         queue.add([of(source, number, source) for number in range(2)])

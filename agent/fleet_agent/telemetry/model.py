@@ -3,7 +3,7 @@
 import dataclasses
 
 from fleet_agent.record import mutable
-from fleet_agent.telemetry import runs
+from fleet_agent.telemetry import intervals
 from fleet_agent.telemetry.chunks import Row
 
 # Bits of a reading's id that count within its topic; those above are the topic's number.
@@ -57,9 +57,9 @@ class Topic:
     name: str
     next: int = 0  # the sequence of the next reading
     left: int = 0  # readings in the file that AWS does not have
-    unsent: runs.Runs = dataclasses.field(default_factory=list)
+    unsent: intervals.Runs = dataclasses.field(default_factory=list)
     # In the file still, but AWS has these, or never will: to be deleted.
-    gone: runs.Runs = dataclasses.field(default_factory=list)
+    gone: intervals.Runs = dataclasses.field(default_factory=list)
     lanes: dict[int, Lane] = dataclasses.field(default_factory=dict)  # by the sources' numbers
     last: Source | None = None  # who wrote to it last
     marker: int | None = None  # sequence of the emptied row that keeps ``next``

@@ -8,9 +8,9 @@ from collections.abc import Collection
 
 from fleet_agent.telemetry import rows
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.heads import Heads, Key
-from fleet_agent.telemetry.inventory import Lane, Source, Topic
-from fleet_agent.telemetry.turns import Turns
+from fleet_agent.telemetry.lazy_heap import Heads, Key
+from fleet_agent.telemetry.model import Lane, Source, Topic
+from fleet_agent.telemetry.round_robin import Turns
 
 _EARLIEST: Key = (0, 0.0)
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.sharing import MOMENT, Sharing
+from fleet_agent.telemetry.group_commit import MOMENT, Sharing
 
 
 class Bench:

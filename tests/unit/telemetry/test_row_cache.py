@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.config.telemetry import Queue as Bounds
-from fleet_agent.telemetry import recent
+from fleet_agent.telemetry import row_cache
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from support.clock import FakeClock
@@ -64,7 +64,7 @@ def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
 ) -> None:
     for first in range(0, 3000, 300):
         queue.add(readings(first, 300))
-        assert len(queue._recent._rows) <= recent.MOST
+        assert len(queue._recent._rows) <= row_cache.MOST
     found: list[int] = []
     while queue.topics:
         found += take(queue)
@@ -74,13 +74,13 @@ def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
 
 
 def test_large_readings_are_not_kept_in_memory(queue: Queue) -> None:
-    queue.add(readings(0, 3, size=recent.MOST_BYTES // 2))
+    queue.add(readings(0, 3, size=row_cache.MOST_BYTES // 2))
     assert not queue._recent._rows
     assert take(queue) == [0, 1, 2]
     for first in range(0, 40, 4):
         queue.add(readings(first, 4, size=10_000))
         kept = sum(len(row[4]) for row in queue._recent._rows.values())
-        assert 0 < kept <= recent.MOST_BYTES
+        assert 0 < kept <= row_cache.MOST_BYTES
 
 
 def test_what_was_dropped_is_not_sent_from_memory(path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fleet_agent.clock import BUILT
-from fleet_agent.telemetry.ages import UNKNOWN, Ages, Era
+from fleet_agent.telemetry.age_clock import UNKNOWN, Ages, Era
 from support.clock import FakeClock
 
 FIRST, SECOND, NOW = 1, 2, 3

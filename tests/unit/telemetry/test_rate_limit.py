@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.pace import Pace
+from fleet_agent.telemetry.rate_limit import Pace
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 
 LIMIT = 512 * 1024

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fleet_agent.telemetry import rows
 from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.inventory import SHIFT, Topic
+from fleet_agent.telemetry.model import SHIFT, Topic
 
 # Kept in memory, at most: those that are not sent soon are read from the file.
 MOST = 1000

@@ -7,7 +7,7 @@ rest until a given time; each step costs the logarithm of the number of topics a
 import heapq
 import math
 
-from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.model import Topic
 
 
 class Turns:

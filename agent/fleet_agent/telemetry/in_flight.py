@@ -8,7 +8,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.record import mutable
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.inventory import Topic
+from fleet_agent.telemetry.model import Topic
 
 
 class Problems(Protocol):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fleet_agent.record import mutable
-from fleet_agent.telemetry import rows, runs
-from fleet_agent.telemetry.inventory import (
+from fleet_agent.telemetry import intervals, rows
+from fleet_agent.telemetry.model import (
     SHIFT,
     Dropped,
     GrownLane,
@@ -111,7 +111,7 @@ class Accounts:
         """What was planned is in the file."""
         for name, grown in growth.topics.items():
             topic = grown.topic
-            runs.add(topic.unsent, topic.next, grown.end)
+            intervals.add(topic.unsent, topic.next, grown.end)
             topic.left += grown.end - topic.next
             topic.next, topic.is_new = grown.end, False
             self.names[name] = topic
@@ -129,7 +129,7 @@ class Accounts:
     def remove(self, topic: Topic, source: Source, first: int, count: int, size: int) -> None:
         """Readings that follow each other are to be deleted; ``size``: bytes of their payloads, together."""
         # Mostly they follow each other: one statement deletes them all.
-        runs.add(topic.gone, first, first + count)
+        intervals.add(topic.gone, first, first + count)
         self.to_tidy[topic.number] = topic
         self.count -= count
         self.bytes -= size

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.heads import Heads, Key
+from fleet_agent.telemetry.lazy_heap import Heads, Key
 
 
 @settings(deadline=None)
