@@ -84,7 +84,7 @@ class TrafficReport:
         traffic.dropped = dataclasses.asdict(self._queue.dropped)
         traffic.readings_dropped = sum(traffic.dropped.values())
         traffic.answers_dropped = counts.answers_dropped
-        for name, dropped in self._queue.losers(SOURCES_SHOWN):
+        for name, dropped in self._queue.most_dropped(SOURCES_SHOWN):
             traffic.sources.setdefault(name, {})["dropped"] = dataclasses.asdict(dropped)
         # The publisher reports it; the last value stands.
         with contextlib.suppress(StateDirectoryError):

@@ -1,8 +1,8 @@
 """How old readings are, by a clock that does not step. Pure.
 
-Within one boot of the machine the monotonic clock is enough. Between two boots only the wall clock can do, where it is
-synchronised in both; where it is not, the time that surely passed is counted, and a reading seems younger than it is.
-Setting the clock thus neither ages a reading nor lets it expire.
+Within one boot of the machine the monotonic clock suffices. Across boots the wall clock is used where it was
+synchronised in both; otherwise only the time that certainly passed counts, and a reading seems younger than it is. So
+setting the clock neither ages a reading nor makes it expire.
 """
 
 import math
@@ -11,25 +11,25 @@ from collections.abc import Collection, Iterable
 from fleet_agent.clock import BUILT, Clock, is_doubtful
 from fleet_agent.record import mutable
 
-# The era of readings that an older version stored: all that is known is their wall time.
+# The era of readings stored by an older version, of which only the wall time is known.
 UNKNOWN = 0
 
-_STEP = 1.0  # seconds that the wall clock may drift away from what is written down
+_STEP = 1.0  # seconds that the wall clock may drift from the recorded offset
 _LAST_EVERY = 60.0  # seconds
 
 
 @mutable
 class Era:
-    """One boot of the machine; ``offset``: from its monotonic to the wall clock, as far as that can be believed."""
+    """One boot of the machine; ``offset``: from its monotonic to the wall clock, if that was synchronised."""
 
     number: int
     boot: str
     offset: float | None = None
-    last: float = -math.inf  # monotonic seconds: it went on at least up to then
+    last: float = -math.inf  # monotonic seconds: it lasted at least until then
 
 
-class Ages:
-    """The eras that readings come from.
+class AgeClock:
+    """The age of readings, by the era they were stored in.
 
     Args:
         clock: The machine's.
@@ -42,22 +42,22 @@ class Ages:
         self._is_changed = False
 
     def load(self, eras: Iterable[Era], used: Collection[int]) -> None:
-        """Begins with what is written down; eras of which no reading is left are forgotten."""
+        """Loads the recorded eras; those without readings are dropped."""
         found = sorted(eras, key=lambda past: past.number)
         boot = self._clock.boot()
         self._eras = [past for past in found if past.number in used and past.boot != boot]
         same = [past for past in found if past.boot == boot]
         highest = found[-1].number if found else UNKNOWN
-        # What is in memory while a damaged file is replaced keeps its era.
+        # Readings in memory keep their era while a damaged file is replaced.
         self._now = same[-1] if same else Era(max(highest + 1, self._now.number), boot)
 
     @property
     def now(self) -> tuple[int, float]:
-        """The era and the moment in it; what was stored earlier has a lower one."""
+        """The current era and the moment in it; whatever was stored earlier compares lower."""
         return self._now.number, self._clock.monotonic()
 
     def age(self, era: int, moment: float) -> float:
-        """Seconds since then, as far as is known: rather too few than too many."""
+        """Returns the seconds since then, or fewer if they are not known exactly."""
         monotonic = self._clock.monotonic()
         if era == self._now.number:
             return monotonic - moment
@@ -78,7 +78,7 @@ class Ages:
         return 0.0
 
     def changed(self) -> list[Era] | None:
-        """All eras, when what is written down of them is out of date."""
+        """Returns all eras if their record is out of date, else None."""
         monotonic = self._clock.monotonic()
         before = self._now.offset
         offset = before if is_doubtful(self._clock) else self._clock.wall() - monotonic
@@ -90,9 +90,9 @@ class Ages:
         return [*self._eras, self._now]
 
     def written(self) -> None:
-        """They are written down."""
+        """Notes that the eras are recorded."""
         self._is_changed = False
 
     def left(self, era: int, moment: float, lifetime: float | None) -> float | None:
-        """Seconds until what was of use for ``lifetime`` seconds is of none; None: it always is."""
+        """Returns the seconds until a reading with this lifetime expires; None: never."""
         return None if lifetime is None else lifetime - self.age(era, moment)

@@ -1,22 +1,23 @@
-"""What waits and is not under way: whose turn it is to be sent, and what goes first when there is no room.
+"""Unsent readings: which topic sends next, and which reading is dropped when the queue is full.
 
-Beyond the queue's bounds the oldest of the lowest priority goes, of the source that has the most: a program that
-floods the queue loses its own readings, not those of others. A step costs the logarithm of what waits at most.
+Beyond the queue's bounds the oldest reading of the lowest priority is dropped, of the source with the most: a program
+that floods the queue loses its own readings, not those of others. Each operation costs at most the logarithm of the
+backlog.
 """
 
 from collections.abc import Collection
 
 from fleet_agent.telemetry import rows
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.lazy_heap import Heads, Key
+from fleet_agent.telemetry.lazy_heap import Key, LazyHeap
 from fleet_agent.telemetry.model import Lane, Source, Topic
-from fleet_agent.telemetry.round_robin import Turns
+from fleet_agent.telemetry.round_robin import RoundRobin
 
 _EARLIEST: Key = (0, 0.0)
 
 
-class Waiting:
-    """Keeps ``Topic.unsent`` and the lanes' counts, and what follows from them.
+class Backlog:
+    """Orders what is unsent, by turn, age and priority.
 
     Args:
         file: Where a topic's or a lane's oldest reading is looked up.
@@ -24,26 +25,26 @@ class Waiting:
 
     def __init__(self, file: Database) -> None:
         self._file = file
-        self.turns = Turns()
-        self._topics: Heads[Topic] = Heads(self._look_at_topic)
-        self._lanes: dict[int, Heads[Lane]] = {}  # by the sources' numbers
+        self.turns = RoundRobin()
+        self._topics: LazyHeap[Topic] = LazyHeap(self._look_at_topic)
+        self._lanes: dict[int, LazyHeap[Lane]] = {}  # by the sources' numbers
 
     def put(
         self, lane: Lane, count: int, first: int, moment: Key, priority: int | None = None
     ) -> None:
-        """Readings of a lane wait (again).
+        """Adds readings of a lane, or returns them to it.
 
         Args:
-            lane: Whose.
+            lane: Theirs.
             count: How many.
-            first: The sequence of the first of them.
-            moment: When that was stored: era and moment.
-            priority: The lane's from now on, when it changes.
+            first: The sequence of the first.
+            moment: When the first was stored: era and moment.
+            priority: The lane's new priority, if it changes.
         """
         oldest = moment
         if priority is not None:
             if lane.unsent and priority < lane.priority:
-                # Those that wait already are older: how much is looked up when it matters.
+                # Those already waiting are older; their exact age is looked up when needed.
                 oldest = _EARLIEST
             lane.priority = priority
         lane.first = min(lane.first, first) if lane.unsent else first
@@ -51,13 +52,13 @@ class Waiting:
         number = lane.source.number
         heads = self._lanes.get(number)
         if heads is None:
-            heads = self._lanes[number] = Heads(self._look_at_lane)
+            heads = self._lanes[number] = LazyHeap(self._look_at_lane)
         heads.put(lane, (lane.priority, *oldest))
         self._topics.put(lane.topic, moment)
         self.turns.enter(number, lane.topic)
 
-    def took(self, lane: Lane, count: int) -> None:
-        """So many of them do not wait any more; the caller takes their sequences out of ``unsent``."""
+    def taken(self, lane: Lane, count: int) -> None:
+        """Notes that readings of a lane were taken; the caller removes their sequences from ``unsent``."""
         lane.unsent -= count
         if lane.unsent <= 0:
             self._emptied(lane)
@@ -75,17 +76,17 @@ class Waiting:
             self._lanes[number].discard(lane)
 
     def oldest(self) -> tuple[Topic, Key] | None:
-        """The topic with the oldest reading of all, and that one's era and moment.
+        """Returns the topic with the oldest reading, and that reading's era and moment.
 
         Raises:
             StateDirectoryError: The file cannot be read.
         """
         return self._topics.first()
 
-    def least(
+    def next_to_drop(
         self, sources: Collection[Source], *, by_bytes: bool
     ) -> tuple[Lane, int, int] | None:
-        """What can be spared first: its lane, sequence and size.
+        """Returns the reading to drop first: its lane, sequence and size.
 
         Raises:
             StateDirectoryError: The file cannot be read.

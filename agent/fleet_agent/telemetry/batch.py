@@ -1,7 +1,7 @@
-"""Readings of one topic → the message that carries them. Pure.
+"""Combines readings of one topic into a message. Pure.
 
-A message carries a run of readings that follow each other in their topic's sequence, so that ``sequence`` and ``count``
-name each of them: a subscriber sees duplicates and gaps.
+A message carries consecutive readings, so that ``sequence`` and ``count`` identify each of them: a subscriber can see
+duplicates and gaps.
 """
 
 import functools
@@ -17,10 +17,10 @@ from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 NDJSON = "application/x-ndjson"
 GZIP = "+gzip"
 
-# AWS IoT Core's bounds of a message's expiry, seconds.
+# AWS IoT Core's longest message expiry, in seconds.
 _LONGEST_EXPIRY = 604_800
 
-# Bytes of an MQTT packet besides topic, payload and texts: header, packet id, lengths, expiry; and of each text.
+# Bytes of an MQTT packet besides topic, payload and strings (header, packet id, lengths, expiry), and of each string.
 _FRAME = 32
 _FIELD = 3
 
@@ -30,13 +30,13 @@ _BRACKETS = 2
 _AGENT = ("agent", f"fleet-agent/{__version__}")
 
 
-# Not frozen: that would make half of the time that taking them from the queue needs.
+# Not frozen, which would double the time to take them from the queue.
 @mutable
 class Stored:
-    """A reading as the queue gives it out; ``sequence`` counts within its topic.
+    """A reading as the queue returns it; ``sequence`` counts within its topic.
 
-    ``era`` and ``moment`` are when it was stored (``ages``), and ``lifetime`` the seconds from then on that it is of
-    use; ``source`` is the number of whoever made it.
+    ``era`` and ``moment``: when it was stored (``age_clock``); ``lifetime``: seconds from then until it expires;
+    ``source``: the number of its source.
     """
 
     sequence: int
@@ -50,7 +50,7 @@ class Stored:
 
 
 def share(readings: Sequence[Stored], batch: Batch) -> int:
-    """How many of the first readings (there is at least one) go into one message."""
+    """Returns how many of the first readings (at least one) share a message."""
     first = readings[0]
     if not _joins(first, batch):
         return 1
@@ -71,7 +71,7 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
 
 
 def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | None) -> Outgoing:
-    """Puts together what ``share`` found to fit; ``left``: seconds that they are of use, None: always."""
+    """Composes a message of readings that ``share`` found to fit; ``left``: seconds until they expire, None: never."""
     first = readings[0]
     payload, content_type = first.payload, first.content_type
     is_wrapped = len(readings) > 1 or (batch.always and len(payload) + _BRACKETS <= MAX_PAYLOAD)
@@ -101,12 +101,12 @@ def compose(topic: str, readings: Sequence[Stored], batch: Batch, left: float | 
 
 @functools.lru_cache(maxsize=64)
 def _second(moment: int) -> str:
-    """A second as text: messages of the same one come together."""
+    """Returns a second as text; cached, since many messages carry the same second."""
     return clock.text(moment)
 
 
 def packet_size(message: Outgoing) -> int:
-    """Bytes of a message as an MQTT packet, rather too many than too few."""
+    """Returns the size of a message's MQTT packet, or slightly more."""
     size = _FRAME + len(message.topic.encode()) + len(message.payload)
     for text in (
         message.content_type or "",
@@ -125,7 +125,7 @@ def _joins(reading: Stored, batch: Batch) -> bool:
 
 
 def _end(reading: Stored) -> tuple[int, int] | None:
-    """The second from which on it is of no use."""
+    """Returns the second at which it expires."""
     if reading.lifetime is None:
         return None
     return reading.era, math.ceil(reading.moment + reading.lifetime)

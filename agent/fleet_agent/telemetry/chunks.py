@@ -1,7 +1,7 @@
-"""Readings that share a row of the queue's file: a chunk. What a row costs is then paid once. Pure.
+"""Chunks: consecutive readings that share a row of the queue's file, so that a row's cost is paid once. Pure.
 
-Readings of a chunk follow each other in their topic and differ in nothing but their payloads, which stand one behind
-the other. A thousand of 200 bytes in one commit are a fifth less to write so (docs/decisions/0024-bytes-on-flash.md).
+The readings of a chunk are consecutive in their topic and differ only in their payloads, which are concatenated. For a
+thousand of 200 bytes in one commit that saves a fifth of the writes (docs/decisions/0024-bytes-on-flash.md).
 """
 
 import struct
@@ -12,19 +12,19 @@ from fleet_agent.telemetry.damage import damaged
 
 # A reading as a row: id, time, priority, type, payload, source, era, moment, lifetime.
 Row = tuple[Any, ...]
-# The row of the first reading with the payloads of all, and then the bytes that each payload has; None: there is one.
+# The first reading's row with all payloads, then the size of each payload; None: a single reading.
 Chunk = tuple[Any, ...]
 
-# Readings of a chunk, and bytes of their payloads: deleting one of them writes the others again.
+# Limits of a chunk, readings and payload bytes: deleting some readings of it rewrites the others.
 MOST = 256
 MOST_BYTES = 4096
 
-_PAYLOAD = 4  # the place in a row
-_SIZE = 2  # bytes that a size takes
+_PAYLOAD = 4  # its position in a row
+_SIZE = 2  # bytes of a size
 
 
 def join(rows: Iterable[Row]) -> list[Chunk]:
-    """Puts readings together, as far as that goes; they are in the order of their ids."""
+    """Combines readings, in the order of their ids, into chunks."""
     chunks: list[Chunk] = []
     run: list[Row] = []
     size = 0
@@ -58,7 +58,7 @@ def _chunk(run: list[Row]) -> Chunk:
 
 
 def split(chunk: Chunk) -> list[Row]:
-    """The readings of a chunk.
+    """Splits a chunk into its readings.
 
     Raises:
         sqlite3.Error: The file is damaged.
@@ -80,7 +80,7 @@ def split(chunk: Chunk) -> list[Row]:
 
 
 def lengths(sizes: bytes | None, total: int) -> tuple[int, ...]:
-    """The bytes that each payload of a chunk has, out of ``total``.
+    """Returns the size of each payload of a chunk, ``total`` bytes together.
 
     Raises:
         sqlite3.Error: The file is damaged.
@@ -92,5 +92,5 @@ def lengths(sizes: bytes | None, total: int) -> tuple[int, ...]:
     except (struct.error, TypeError):
         found = ()
     if sum(found) != total or not found:
-        raise damaged("payloads are not as long as their row says")
+        raise damaged("payload sizes do not match")
     return found

@@ -1,4 +1,4 @@
-"""Readings in: many share one commit, and each sender learns when its reading is durable and when AWS has it."""
+"""Stores readings, many in one commit, and informs each sender when its reading is durable and when AWS has it."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -7,19 +7,19 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.record import mutable
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.group_commit import Sharing
+from fleet_agent.telemetry.group_commit import GroupCommit
 from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import MAX_PAYLOAD, Callback, Reading
 
-# Readings that are committed without waiting for more, and bytes of them: they are in memory until then, and once more
-# in the log.
+# Readings, and their bytes, that are committed without waiting for more: until then they are in memory, and afterwards
+# in the log, too.
 COMMIT_AT = 1000
 COMMIT_BYTES = 1 << 20
-# Seconds until what AWS has is deleted when nothing else is committed: deleted with the next readings it costs no page
-# of its own, and a reading a minute no wake-up.
+# Seconds until what AWS has is deleted if nothing else is committed: deleting it with the next readings costs no page
+# of its own, and at a reading a minute no wake-up.
 FLUSH_EVERY = 90.0
-# Readings that AWS has until they are deleted at once: no more of a backlog that goes up is sent again after a crash.
+# Readings that AWS has at which they are deleted at once: more of a draining backlog is never sent twice after a crash.
 FLUSH_AT = 10_000
 
 _FULL = "the queue is full"
@@ -27,7 +27,7 @@ _LOST = "it was dropped: the queue was full, or it waited for too long"
 _DAMAGED = "the queue was damaged, and the reading with it"
 
 
-# Not frozen: there is one a reading, and that costs.
+# Not frozen, which would cost time: there is one for each reading.
 @mutable
 class _Put:
     """A reading that waits for the next commit."""
@@ -44,7 +44,7 @@ class Commits:
         queue: Where they wait for AWS.
         delay: Seconds that a reading may wait for others to share its commit.
         clock: For that.
-        on_disk: Hears that the disk takes nothing (an error), and that it does again (None).
+        on_disk: Called when the disk takes nothing (an error), and when it does again (None).
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class Commits:
         self._put: list[_Put] = []
         self._put_size = 0
         self._put_at = math.inf
-        self._sent_on = 0  # readings in it whose senders do not wait
-        self._sharing = Sharing()
-        self.pause = 0.0  # seconds that what was put waits for more, before the next ``settle``
+        self._sent_on = 0  # of them, readings whose senders do not wait
+        self._group_commit = GroupCommit()
+        self.pause = 0.0  # seconds to wait for more before the next ``settle``
         self._flush_at = math.inf
         self._to_delete = 0  # readings
         self._waiting_for: dict[tuple[int, int], Callback] = {}
         self._replaced = queue.replaced
-        self._is_troubled = False
+        self._is_failing = False
         self.stored = 0
-        self.not_stored = 0  # the disk did not take them; their senders heard it
+        self.not_stored = 0  # the disk did not take them; their senders were informed
 
     @property
     def due(self) -> float:
@@ -102,10 +102,10 @@ class Commits:
         self._sent_on += sends_on
 
     def settle(self, *, at_once: bool) -> Collection[Topic]:
-        """Commits what came in and deletes what AWS has, when it is time to.
+        """Commits what was put and deletes what AWS has, when due.
 
         Returns:
-            The topics that have more now.
+            The topics that have more readings now.
         """
         now = self._clock.monotonic()
         is_much = len(self._put) >= COMMIT_AT or self._put_size >= COMMIT_BYTES
@@ -113,10 +113,10 @@ class Commits:
         self.pause = 0.0
         if self._put and (at_once or now >= self._put_at or is_much):
             if not (at_once or is_much):
-                self.pause = self._sharing.pause(len(self._put), self._sent_on, now)
+                self.pause = self._group_commit.pause(len(self._put), self._sent_on, now)
             if not self.pause:
                 grown = self._commit()
-                self._sharing.committed(self._clock.monotonic())
+                self._group_commit.committed(self._clock.monotonic())
         if now >= self._flush_at:
             self._flush()
         return grown
@@ -127,13 +127,13 @@ class Commits:
         try:
             places = self._queue.add([each.reading for each in batch])
         except StateDirectoryError as error:
-            self.trouble(error)
+            self.failed(error)
             self.not_stored += len(batch)
             for each in batch:
                 if each.on_stored:
                     each.on_stored(error.title)
             return ()
-        self._well()
+        self._recovered()
         # What AWS has was deleted in the same transaction.
         self._flush_at, self._to_delete = math.inf, 0
         for each, place in zip(batch, places, strict=True):
@@ -150,32 +150,34 @@ class Commits:
         try:
             self._queue.flush()
         except StateDirectoryError as error:
-            self.trouble(error)
+            self.failed(error)
             self._flush_at = self._clock.monotonic() + FLUSH_EVERY
         else:
-            self._well()
+            self._recovered()
 
-    def trouble(self, error: StateDirectoryError) -> None:
-        """The queue's file cannot be used now."""
-        self._is_troubled = True
+    def failed(self, error: StateDirectoryError) -> None:
+        """Reports that the queue's file cannot be used."""
+        self._is_failing = True
         self._on_disk(error)
 
-    def _well(self) -> None:
-        if self._is_troubled:
-            self._is_troubled = False
+    def _recovered(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
             self._on_disk(None)
 
     # Who waits for AWS ------------------------------------------------------------------------------------------------
 
     def done(self, topic: Topic, readings: Sequence[Stored], why_not: str | None) -> None:
-        """AWS has these readings, or never will."""
+        """Informs the senders that AWS has these readings, or never will."""
         self._to_delete += len(readings)
         for each in readings if self._waiting_for else ():
             if heard := self._waiting_for.pop((topic.number, each.sequence), None):
                 heard(why_not)
 
-    def report_lost(self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]) -> None:
-        """Reports what the queue dropped, or lost with a damaged file; ``held`` is what is not in it alone."""
+    def report_dropped(
+        self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]
+    ) -> None:
+        """Informs the senders of what was dropped, or lost with a damaged file; ``held``: readings in memory, too."""
         for place in self._queue.lost if self._waiting_for else ():
             if heard := self._waiting_for.pop(place, None):
                 heard(_LOST)
@@ -183,7 +185,7 @@ class Commits:
         if self._queue.replaced is not self._replaced:
             self._replaced = self._queue.replaced
             safe = {(topic.number, each.sequence) for topic, part in held() for each in part}
-            # Damage that shows while readings are stored: the new file has those.
+            # When damage shows while readings are stored, the new file has those.
             safe |= {
                 (topic.number, sequence)
                 for topic in self._queue.topics

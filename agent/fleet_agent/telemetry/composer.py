@@ -1,6 +1,6 @@
-"""From the queue to messages: whose turn it is, which readings go together, and what fits into the server's limits.
+"""Composes messages from the queue: which topic is next, which readings share a message, what fits the server's limits.
 
-What it holds was taken from the queue and is not sent yet; it goes back when it cannot be sent.
+What it holds was taken from the queue and is not sent yet; it is given back if it cannot be sent.
 """
 
 import collections
@@ -19,7 +19,7 @@ from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 
-# Messages that are composed at once: a topic whose readings do not go together has no longer a turn than others.
+# Messages composed in one turn: a topic whose readings cannot share a message gets no longer turn than others.
 SINGLES = 32
 
 # Bytes of a packet besides its payload, at most: a topic of four bytes a character, and what the agent adds.
@@ -27,22 +27,22 @@ _AROUND = 4 * 256 + 512
 
 
 class Watcher(Protocol):
-    """Hears what becomes of readings that are not sent."""
+    """Receives the readings that are not sent, and knows which topics may be."""
 
     def until(self, topic: Topic) -> float:
-        """When messages of this topic may go (monotonic seconds); ``-math.inf``: now."""
+        """Returns when messages of this topic may go (monotonic seconds); ``-math.inf``: now."""
 
     def expired(self, topic: Topic, readings: list[Stored]) -> None:
-        """They are of no use any more."""
+        """Receives readings that have expired."""
 
     def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
-        """A single one is larger than the server takes."""
+        """Receives a single reading that is larger than the server accepts."""
 
     def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
-        """They cannot be read now."""
+        """Receives the error when a topic's readings cannot be read now."""
 
 
-# Not frozen: there is one a message, and that costs.
+# Not frozen, which would cost time: there is one for each message.
 @mutable
 class Composed:
     """A message, and the readings of a topic that it carries."""
@@ -53,13 +53,13 @@ class Composed:
 
 
 class Composer:
-    """Makes messages of what waits in the queue.
+    """Composes messages from readings in the queue.
 
     Args:
         queue: Where readings wait.
         settings: Batches and their order.
         clock: For readings that wait for others.
-        watcher: Hears what is not sent.
+        watcher: Receives the readings that are not sent.
     """
 
     def __init__(self, queue: Queue, settings: Telemetry, clock: Clock, watcher: Watcher) -> None:
@@ -68,58 +68,58 @@ class Composer:
         self._clock = clock
         self._watcher = watcher
         self._batch = settings.batch
-        self._packet: int | None = None  # bytes that the server takes
+        self._packet: int | None = None  # bytes that the server accepts
         self._parts: collections.deque[tuple[Topic, list[Stored]]] = collections.deque()
-        self._made: Composed | None = None  # of the first part
-        # Topic's number → when its readings wait for no others any more.
+        self._composed: Composed | None = None  # of the first part
+        # Topic number → when its readings stop waiting for others.
         self._gathering: dict[int, float] = {}
         self._is_urgent = False
 
     def begin(self, packet: int | None) -> None:
-        """A new connection: all is tried again.
+        """Starts over for a new connection, with every topic.
 
         Args:
-            packet: Bytes of the largest packet that the server takes; None: it did not say.
+            packet: Bytes of the largest packet that the server accepts; None: it did not say.
         """
         self._packet = packet
         self._batch = self._settings.batch
         self._gathering.clear()
-        self._queue.wake()
+        self._queue.resume()
 
     def shrink(self, message: Outgoing) -> None:
-        """The server does not accept such a message: from now on those of several readings have half its size."""
+        """Halves the size of later messages of several readings: the server did not accept this one."""
         size = min(batch.packet_size(message) // 2, self._batch.max_bytes)
         self._batch = dataclasses.replace(self._batch, max_bytes=size)
         self.empty()
 
     def set_urgent(self, *, is_urgent: bool) -> None:
-        """Whether readings are sent without waiting for others to share their message."""
+        """Sets whether readings are sent without waiting for others to share their message."""
         if is_urgent and not self._is_urgent:
-            self._queue.wake()
+            self._queue.resume()
         self._is_urgent = is_urgent
 
     def grown(self, topics: Collection[Topic]) -> None:
-        """These have more readings: perhaps enough for a message."""
+        """Notes topics that have more readings, perhaps enough for a message."""
         for topic in topics if self._gathering else ():
             if topic.number in self._gathering and topic.unsent and self._is_full(topic):
-                self._queue.wake(topic)
+                self._queue.resume(topic)
 
     def due(self) -> float:
-        """When ``make`` may find one (monotonic seconds)."""
+        """Returns when ``make`` may compose a message (monotonic seconds)."""
         return -math.inf if self._parts else self._queue.due()
 
     @property
     def ready(self) -> Outgoing | None:
-        """The message that ``take`` gives; None: ``make`` comes first."""
-        return self._made.message if self._made else None
+        """The message that ``take`` returns; None: call ``make`` first."""
+        return self._composed.message if self._composed else None
 
     def make(self, now: float, suspect: Topic | None, *, singly: bool) -> None:
-        """Makes the next message ready, unless nothing is left of a topic or it cannot be sent now.
+        """Composes the next message, unless a topic turns out empty or must wait.
 
         Args:
             now: Monotonic seconds.
-            suspect: A topic whose turn it is before all others.
-            singly: Of that one, a reading a message.
+            suspect: A topic that goes before all others.
+            singly: Send that topic's readings one by one.
         """
         if not self._parts:
             if suspect is not None:
@@ -135,13 +135,13 @@ class Composer:
             left = self._queue.ages.left(first.era, first.moment, first.lifetime)
         message = batch.compose(topic.name, readings, self._batch, left)
         most = self._packet
-        # Mostly far below the limit: counting every byte of each would cost more than making it.
+        # Usually far below the limit: counting every byte of each would cost more than composing it.
         if (
             most is None
             or len(message.payload) + _AROUND <= most
             or (size := batch.packet_size(message)) <= most
         ):
-            self._made = Composed(topic, readings, message)
+            self._composed = Composed(topic, readings, message)
             return
         self._parts.popleft()
         if len(readings) > 1:
@@ -151,18 +151,18 @@ class Composer:
             self._watcher.too_large(topic, readings, size, most)
 
     def take(self) -> Composed:
-        """The message that is ready; it is no longer held."""
-        made = self._made
-        assert made  # noqa: S101 - who takes has looked
-        self._made = None
+        """Hands out the message that is ready."""
+        composed = self._composed
+        assert composed  # noqa: S101 - the caller has checked ``ready``
+        self._composed = None
         self._parts.popleft()
-        return made
+        return composed
 
     def empty(self, only: Topic | None = None) -> None:
-        """Gives what is held back to the queue, all or of one topic."""
+        """Returns what is held to the queue, all or that of one topic."""
         parts = list(self._parts)
         self._parts.clear()
-        self._made = None
+        self._composed = None
         for topic, readings in parts:
             if only in (None, topic):
                 self._queue.give_back(topic, readings)
@@ -170,7 +170,7 @@ class Composer:
                 self._parts.append((topic, readings))
 
     def __iter__(self) -> Iterator[tuple[Topic, list[Stored]]]:
-        """What is held."""
+        """Iterates over what is held."""
         return iter(list(self._parts))
 
     @property
@@ -181,20 +181,20 @@ class Composer:
         )
 
     def _is_to_wait(self, topic: Topic, now: float) -> bool:
-        """Leaves a topic alone that AWS refused, and one whose readings others may join."""
+        """Whether to pause the topic: AWS refused it, or more readings may share its message."""
         until = self._watcher.until(topic)
         delay = self._settings.batch.max_delay
         if until <= now and delay and not self._is_urgent and not self._is_full(topic):
             until = self._gathering.setdefault(topic.number, now + delay)
         if until > now:
-            self._queue.rest(topic, until)
+            self._queue.pause(topic, until)
         return until > now
 
     def _is_full(self, topic: Topic) -> bool:
         return topic.unsent[-1][1] - topic.unsent[0][0] >= self._settings.batch.max_readings
 
     def _take_parts(self, topic: Topic, most: int) -> None:
-        """Takes readings of a topic from the queue, as the parts that messages are made of."""
+        """Takes readings of a topic from the queue, split into one part for each message."""
         self._gathering.pop(topic.number, None)
         is_newest = self._settings.drain == "newest-first"
         try:

@@ -7,7 +7,7 @@ from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
 
 _MASK = 0xFF  # of an extended error code
-_KEPT = 2  # damaged files; a disk that damages them every day is not to fill up with them
+_KEPT = 2  # damaged files; a disk that damages one every day must not fill up with them
 
 _TROUBLES = {
     sqlite3.SQLITE_FULL: (
@@ -42,42 +42,42 @@ _DAMAGE = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_FORMAT,
-    # Of statements of ours: tables or columns are not as they were made, ...
+    # From the agent's statements: a table or column is missing, ...
     sqlite3.SQLITE_ERROR,
-    # ... or disagree with an index: no name is given twice.
+    # ... or a table disagrees with an index, as names are unique.
     sqlite3.SQLITE_CONSTRAINT,
 )
-# Has no code: Python's own word about a text.
+# Python's own message about text; it has no code.
 _NO_TEXT = "Could not decode to UTF-8"
 
 
 def is_damage(error: Exception, *, is_writable: bool = True) -> bool:
-    """Whether the file itself is damaged, or no database at all; ``is_writable``: for all that the disk says."""
-    if isinstance(error, UnicodeDecodeError):  # of SQLite's own words about it
+    """Whether the file is damaged, or not a database at all; ``is_writable``: the file system allows writing."""
+    if isinstance(error, UnicodeDecodeError):  # in SQLite's own message
         return True
     code = getattr(error, "sqlite_errorcode", 0)
     if code == sqlite3.SQLITE_READONLY:
-        # Its own header says so.
+        # The file's header claims it.
         return is_writable
     return code & _MASK in _DAMAGE or str(error).startswith(_NO_TEXT)
 
 
 def damaged(words: str) -> sqlite3.Error:
-    """The error of a file that SQLite can read, and that makes no sense."""
+    """Returns the error for a file that SQLite can read but whose content is inconsistent."""
     error = sqlite3.DatabaseError(words)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
 
 def full() -> sqlite3.Error:
-    """In the words of SQLite."""
+    """Returns SQLite's error for a full disk."""
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     return error
 
 
 def unusable(path: Path, error: Exception) -> StateDirectoryError:
-    """The error of a queue that cannot be used now."""
+    """Returns the error for a queue that cannot be used now."""
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(
         code, ("error", str(error), "Look at the file and its file system.")
@@ -90,7 +90,7 @@ def unusable(path: Path, error: Exception) -> StateDirectoryError:
 
 
 def set_aside(path: Path) -> Path:
-    """Gives a damaged file, with its log, another name and keeps it for those who want to look into it.
+    """Renames a damaged file, with its WAL, and keeps it for analysis.
 
     Returns:
         The new name.

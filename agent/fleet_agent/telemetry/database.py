@@ -1,6 +1,6 @@
 """The SQLite file below the queue: one connection, WAL, and a new file when the old one is damaged.
 
-Foreign errors stop here: what heals (disk full, read-only) is a ``StateDirectoryError``, and nothing was changed.
+SQLite's errors stop here: what heals (disk full, read-only) is a ``StateDirectoryError``, and nothing was changed.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _SCHEMA = 3
-# Bytes of the log until it is worked into the file, and that stay on disk once it is empty. What was stored and deleted
-# in the meantime reaches the file at most once.
+# Bytes of the WAL at which it is checkpointed, and that stay on disk once it is empty. What was stored and deleted
+# between two checkpoints reaches the file at most once.
 _LOG = 4 << 20
-# Bytes of a page of a new file. A commit writes whole pages, of one reading mostly one.
+# Bytes of a page of a new file. A commit writes whole pages, for one reading usually a single page.
 _PAGE = 1024
-_LARGE = 8 << 20  # bytes from which on a file with little in it gives its space back
+_LARGE = 8 << 20  # bytes from which a mostly empty file is shrunk
 
-# Bytes of the disk that readings leave free: deleting needs some, too, and so do other files of the agent.
+# Bytes of the disk that readings leave free: deleting needs some, and so do the agent's other files.
 _ROOM = 4 << 20
 
 _TABLES = """
@@ -35,7 +35,7 @@ CREATE TABLE topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE reading(id INTEGER PRIMARY KEY, time REAL, expires REAL, priority INTEGER, type INTEGER, payload BLOB);
 """
 
-# What an older version stored is taken over as it is: new columns are NULL there.
+# Rows of an older version are kept as they are: new columns are NULL there.
 _SINCE_2 = """
 ALTER TABLE reading ADD COLUMN source INTEGER;
 ALTER TABLE reading ADD COLUMN era INTEGER;
@@ -50,7 +50,7 @@ _SINCE_3 = """
 ALTER TABLE reading ADD COLUMN sizes BLOB;
 PRAGMA user_version = 3;
 """
-# A file's version → what it lacks; 0: a new one.
+# Schema version → the missing statements; 0: a new file.
 _CHANGES = {0: _TABLES + _SINCE_2 + _SINCE_3, 1: _SINCE_2 + _SINCE_3, 2: _SINCE_3, _SCHEMA: ""}
 
 
@@ -72,15 +72,17 @@ class Database:
         self._synchronous = ""
         self._connection: sqlite3.Connection | None = None
         self._is_at: list[os.stat_result] = []  # of what is open: the file, and its log
-        self.replaced: tuple[Path, str] | None = None  # what a damaged file is called now, and why
+        self.replaced: tuple[Path, str] | None = (
+            None  # the new name of a damaged file, and what was wrong
+        )
         self._guarded(self._ensure_open)
 
     def write(self, change: Callable[[], None], synchronous: str) -> None:
-        """Makes a change in one transaction; when the file turns out to be damaged, in a new one.
+        """Makes a change in one transaction; if the file turns out to be damaged, in a new file.
 
         Args:
-            change: Calls ``execute`` and ``execute_many``; perhaps twice.
-            synchronous: ``full``: a power cut cannot take it any more; ``normal``: a crash of the agent cannot.
+            change: Calls ``execute`` and ``execute_many``; may run twice.
+            synchronous: ``full``: it survives a power cut; ``normal``: it survives a crash of the agent.
 
         Raises:
             StateDirectoryError: Nothing was changed.
@@ -93,7 +95,7 @@ class Database:
         values: Sequence[object],
         take: Callable[[sqlite3.Cursor], _T],
     ) -> _T | None:
-        """What ``take`` makes of the rows, perhaps at its second try; None when the file turned out to be damaged.
+        """Returns what ``take``, which may run twice, makes of the rows; None if the file turned out to be damaged.
 
         Raises:
             StateDirectoryError: They cannot be read.
@@ -110,18 +112,18 @@ class Database:
         return found[0] if found else None
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
-        """One statement, inside of a change or a look."""
+        """Executes a statement, within a change or a look."""
         return self._connected.execute(statement, values)
 
     def execute_many(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """One statement for many rows, inside of a change or a look."""
+        """Executes a statement for many rows, within a change or a look."""
         self._connected.executemany(statement, rows)
 
     def ensure_room(self) -> None:
-        """Is sure that the disk takes more readings, and that they are found there by the next start.
+        """Ensures that the disk has room for more readings, and that the file still has its name.
 
         Raises:
-            StateDirectoryError: It is as good as full, or does not say.
+            StateDirectoryError: The disk is nearly full, or cannot be asked.
         """
         try:
             disk = os.statvfs(self._path.parent)
@@ -143,7 +145,7 @@ class Database:
         return []
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
-        """Somebody removed the file, or put another in its place: what is open has no name, and would end with us."""
+        """Restores the file's name: it was removed or replaced, and what is open would be lost with this process."""
         copy = self._path.with_name(f".{self._path.name}.tmp")
         files.remove(copy)
         files.write(copy, b"", 0o600)
@@ -156,23 +158,23 @@ class Database:
         kept = None
         if self._path.exists() and not os.path.samestat(self._path.stat(), self._is_at[0]):
             kept = set_aside(self._path)
-        # SQLite removes the log by its name: before another one has it.
+        # SQLite removes the WAL by its name, so this comes before the new file takes it.
         self.close()
         files.remove(self._log)
         files.move(copy, self._path)
         self._connection = self._connect()
-        more = f"; what stood in its place is {kept} now" if kept else ""
-        _log.warning("%s was removed, or replaced: it is put back%s", self._path, more)
+        more = f"; the file found in its place is now {kept}" if kept else ""
+        _log.warning("%s was removed or replaced: restored%s", self._path, more)
 
     def _unused(self) -> int:
-        """Bytes of the file that hold nothing."""
+        """Returns the bytes of the file that are unused."""
         ((pages,),) = self.read("PRAGMA freelist_count", (), list) or ((0,),)
         ((size,),) = self.read("PRAGMA page_size", (), list) or ((0,),)
         return int(pages * size)
 
     @property
     def is_large(self) -> bool:
-        """Whether it gives space back when there is little in it."""
+        """Whether it is large enough to be worth shrinking."""
         return self._size > _LARGE
 
     @property
@@ -182,14 +184,14 @@ class Database:
         return 0
 
     def shrink(self) -> None:
-        """Gives disk space back after a backlog, where the file is mostly empty. No harm if that fails."""
+        """Gives disk space back after a backlog, if the file is mostly empty; a failure does no harm."""
         with contextlib.suppress(sqlite3.Error):
             if 2 * self._unused() > self._size:
                 self.execute("VACUUM")
                 self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         with contextlib.suppress(sqlite3.Error):
             if self._connection:
                 self._connection.close()
@@ -199,7 +201,7 @@ class Database:
         damage = self._damage(act)
         if damage is None:
             return
-        # A disk that fails to read a page of the schema looks like damage, too: only what stays is damage.
+        # A disk that fails to read a page of the schema looks like damage, too: only what persists is damage.
         self.close()
         damage = self._damage(self._check) or self._damage(act)
         if damage is None:
@@ -213,19 +215,19 @@ class Database:
             raise unusable(self._path, error) from error
 
     def _check(self) -> None:
-        """Looks for damage that shows only to who deletes: what AWS has would come back, and be sent, for ever."""
+        """Looks for damage that shows only on deletion: what AWS has would otherwise be sent again for ever."""
         ((found,),) = self.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
             raise damaged(found)
 
     def _damage(self, act: Callable[[], None]) -> Exception | None:
-        """Does it; what is wrong with the file when it is damaged."""
+        """Runs ``act``; returns the error if the file is damaged."""
         try:
             act()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if not is_damage(error, is_writable=os.access(self._path, os.W_OK)):
                 raise unusable(self._path, error) from error
-            # A statement under way, there in some variable, would hold on to the file: it could not be opened again.
+            # A statement left open in some variable would keep the file locked against reopening.
             traceback.clear_frames(error.__traceback__)
             return error
         except OSError as error:
@@ -250,7 +252,7 @@ class Database:
 
     @property
     def _connected(self) -> sqlite3.Connection:
-        """The connection, opened when there is none: at first, after damage, and after a failure to open."""
+        """The connection, opened if there is none: at first, after damage, and after a failure to open."""
         if self._connection is None:
             connection = self._connect()
             self._connection = connection
@@ -278,7 +280,7 @@ class Database:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         (page,) = connection.execute("PRAGMA page_size").fetchone()
         for pragma in (
-            # Declared the only connection: no shared memory, and another program that opens the file gets an error.
+            # The only connection: no shared memory, and another program that opens the file gets an error.
             "locking_mode = EXCLUSIVE",
             "journal_mode = WAL",
             f"wal_autocheckpoint = {_LOG // page}",

@@ -1,42 +1,43 @@
-"""When readings wait a moment for others, to share their commit. Pure.
+"""Group commit: when readings wait a moment for others, to be committed together. Pure.
 
 A commit costs more CPU than many readings, and wears flash (docs/decisions/0024-bytes-on-flash.md). A sender that does
-not wait for its answers sends on meanwhile: then readings that come right after a commit wait for two moments. When
-that was in vain the next commits are made at once, more and more of them: who waits for each answer is not held up.
+not wait for its answers keeps sending meanwhile, so readings that arrive right after a commit wait for two moments. If
+that was in vain, the next commits are immediate, more of them each time: a sender that waits for every answer is not
+held up.
 """
 
 import math
 
 MOMENT = 0.005  # seconds
 _MOMENTS = 2
-# Seconds after a commit; what comes later is committed at once.
+# Seconds after a commit; later readings are committed at once.
 _SOON = 0.02
-# Readings that are worth a commit.
+# Readings worth a commit of their own.
 _MANY = 64
-# Commits without a wait after several in vain.
+# Immediate commits after repeated waits in vain, at most.
 _LONGEST_REST = 256
 
 
-class Sharing:
-    """Decides for one commit after the other."""
+class GroupCommit:
+    """Decides for each commit in turn."""
 
     def __init__(self) -> None:
-        self._moments = 0  # that were waited for
-        self._sent_on = 0  # readings at the last look whose senders do not wait
+        self._moments = 0  # waited so far
+        self._sent_on = 0  # readings, at the last check, whose senders do not wait
         self._committed_at = -math.inf
-        self._rest = 0  # commits without a wait after the last one in vain, ...
-        self._left = 0  # ... and what is left of them
+        self._rest = 0  # immediate commits after the last wait in vain, ...
+        self._left = 0  # ... and how many of them remain
 
     def pause(self, count: int, sent_on: int, now: float) -> float:
-        """Judges so many readings, and again after the pause.
+        """Decides whether to commit now; called again after the pause.
 
         Args:
             count: Readings that wait for the commit.
-            sent_on: How many of them came from a sender that has no answer yet to the one before.
+            sent_on: How many of them came from a sender that still lacks the answer to its previous one.
             now: Monotonic seconds.
 
         Returns:
-            Seconds to leave alone what comes; 0: the commit is due.
+            Seconds to wait for more; 0: commit now.
         """
         is_worth_it, self._sent_on = sent_on > self._sent_on, sent_on
         if count >= _MANY:
@@ -57,6 +58,6 @@ class Sharing:
         return MOMENT
 
     def committed(self, now: float) -> None:
-        """Begins again: they are committed."""
+        """Starts over after a commit."""
         self._moments = self._sent_on = 0
         self._committed_at = now

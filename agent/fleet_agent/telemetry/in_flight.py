@@ -1,4 +1,4 @@
-"""What goes through the publisher: answers and readings under way, and the counts of both."""
+"""Messages in flight: published and not yet acknowledged, of readings or answers; and the publisher's counters."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from fleet_agent.telemetry.model import Topic
 
 
 class Problems(Protocol):
-    """Hears what does not go up."""
+    """Receives what is wrong with publishing."""
 
     def topic(self, topic: str, error: AgentError | None) -> None:
-        """A topic is refused (an error), or not any more (None)."""
+        """Reports that AWS refuses a topic, or (None) accepts it again."""
 
     def disk(self, error: AgentError | None) -> None:
-        """The disk takes no readings (an error), or does again (None)."""
+        """Reports that the disk takes no readings, or (None) does again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -29,15 +29,15 @@ class Answer:
     on_end: Callable[[], None] | None = None
 
     def end(self) -> None:
-        """AWS has it, or never will."""
+        """Reports that AWS has it, or never will."""
         if self.on_end is not None:
             self.on_end()
 
 
-# Not frozen: there is one a message, and that costs.
+# Not frozen, which would cost time: there is one for each message.
 @mutable
-class Sent:
-    """A message under way, of a topic's readings or an answer, since when (monotonic seconds)."""
+class InFlight:
+    """A message that was published at ``at`` (monotonic seconds), of a topic's readings or an answer."""
 
     of: Topic | Answer
     readings: list[Stored]
@@ -47,10 +47,10 @@ class Sent:
 
 @mutable
 class Counts:
-    """Since the agent started."""
+    """Counters since the agent started."""
 
     stored: int = 0
     acknowledged: int = 0
     messages: int = 0
-    not_stored: int = 0  # the disk did not take them; their senders heard it
+    not_stored: int = 0  # the disk did not take them; their senders were informed
     answers_dropped: int = 0  # too many waited, or they could not be sent

@@ -1,4 +1,4 @@
-"""The queue's books: topics, sources, how many readings each has in the file, and what is to be deleted there."""
+"""The queue's index in memory: topics, sources, how many readings each has in the file, and what to delete there."""
 
 import dataclasses
 import itertools
@@ -10,38 +10,38 @@ from fleet_agent.telemetry import intervals, rows
 from fleet_agent.telemetry.model import (
     SHIFT,
     Dropped,
-    GrownLane,
-    GrownTopic,
-    Growth,
+    InsertPlan,
+    PlannedLane,
+    PlannedTopic,
     Source,
     Topic,
 )
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.scan import Scan
 
-SOURCES_KEPT = 1000  # distinguished; all others share what the nameless one has
+SOURCES_KEPT = 1000  # told apart; all others count as the nameless source
 
 Cause = Literal["full", "age", "expired", "refused"]
 
 
 @mutable
-class Accounts:
-    """What is in the file, in memory."""
+class Index:
+    """What the file contains."""
 
     names: dict[str, Topic] = dataclasses.field(default_factory=dict)
     sources: dict[str, Source] = dataclasses.field(default_factory=dict)
-    # Those that have something to be deleted, by their numbers.
+    # Topics with readings to delete, by number.
     to_tidy: dict[int, Topic] = dataclasses.field(default_factory=dict)
     count: int = 0
     bytes: int = 0
     dropped: Dropped = dataclasses.field(default_factory=Dropped)
-    _number: int = 0  # the highest of a topic
+    _number: int = 0  # the highest topic number
 
     def load(self, scan: Scan) -> None:
-        """Begins with what is in the file.
+        """Loads what is in the file.
 
-        A new file after a damaged one, and one that was opened again, find topics here that are known already: they
-        keep their sequences; and what was dropped keeps its count.
+        When a damaged file was replaced, or the file was opened again, topics that are already known keep their
+        sequences, and the counts of dropped readings stay.
         """
         self.to_tidy = {topic.number: topic for topic in scan.topics.values() if topic.gone}
         found = {topic.name: topic for topic in scan.topics.values()}
@@ -67,35 +67,35 @@ class Accounts:
 
     # More -----------------------------------------------------------------------------------------------------------
 
-    def plan(self, readings: Sequence[Reading], era: int, moment: float) -> Growth:
-        """Where each reading comes to stand; nothing changes yet."""
-        growth = Growth()
-        lanes, places, lines = growth.lanes, growth.places, growth.rows
+    def plan(self, readings: Sequence[Reading], era: int, moment: float) -> InsertPlan:
+        """Assigns each reading its place; changes nothing yet."""
+        plan = InsertPlan()
+        lanes, places, lines = plan.lanes, plan.places, plan.rows
         for reading in readings:
             lane = lanes.get((reading.topic, reading.source))
             if lane is None:
-                lane = self._plan_lane(growth, reading)
-            grown = lane.grown
-            topic, sequence = grown.topic, grown.end
-            grown.end += 1
+                lane = self._plan_lane(plan, reading)
+            planned = lane.topic_plan
+            topic, sequence = planned.topic, planned.end
+            planned.end += 1
             lane.count += 1
             lane.bytes += len(reading.payload)
             lane.priority = reading.priority
             places.append((topic, sequence))
             identifier = topic.number << SHIFT | sequence
             lines.append(rows.row(identifier, reading, lane.source.number, era, moment))
-        return growth
+        return plan
 
-    def _plan_lane(self, growth: Growth, reading: Reading) -> GrownLane:
-        grown = growth.topics.get(reading.topic)
-        if grown is None:
+    def _plan_lane(self, plan: InsertPlan, reading: Reading) -> PlannedLane:
+        planned = plan.topics.get(reading.topic)
+        if planned is None:
             topic = self.names.get(reading.topic)
             if topic is None:
                 self._number += 1
                 topic = Topic(self._number, reading.topic)
-            grown = growth.topics[reading.topic] = GrownTopic(topic, topic.next)
-        lane = GrownLane(grown, self._source(reading.source), grown.end)
-        growth.lanes[reading.topic, reading.source] = lane
+            planned = plan.topics[reading.topic] = PlannedTopic(topic, topic.next)
+        lane = PlannedLane(planned, self._source(reading.source), planned.end)
+        plan.lanes[reading.topic, reading.source] = lane
         return lane
 
     def _source(self, name: str) -> Source:
@@ -107,28 +107,28 @@ class Accounts:
             source = self.sources[name] = Source(number, name)
         return source
 
-    def grow(self, growth: Growth) -> None:
-        """What was planned is in the file."""
-        for name, grown in growth.topics.items():
-            topic = grown.topic
-            intervals.add(topic.unsent, topic.next, grown.end)
-            topic.left += grown.end - topic.next
-            topic.next, topic.is_new = grown.end, False
+    def apply(self, plan: InsertPlan) -> None:
+        """Records that the plan was committed."""
+        for name, planned in plan.topics.items():
+            topic = planned.topic
+            intervals.add(topic.unsent, topic.next, planned.end)
+            topic.left += planned.end - topic.next
+            topic.next, topic.is_new = planned.end, False
             self.names[name] = topic
             if topic.last:
                 topic.last.idle.pop(topic.number, None)
-        for lane in growth.lanes.values():
-            source = lane.grown.topic.last = lane.source
+        for lane in plan.lanes.values():
+            source = lane.topic_plan.topic.last = lane.source
             source.count += lane.count
             source.bytes += lane.bytes
             self.bytes += lane.bytes
-        self.count += len(growth.places)
+        self.count += len(plan.places)
 
     # Less -----------------------------------------------------------------------------------------------------------
 
     def remove(self, topic: Topic, source: Source, first: int, count: int, size: int) -> None:
-        """Readings that follow each other are to be deleted; ``size``: bytes of their payloads, together."""
-        # Mostly they follow each other: one statement deletes them all.
+        """Marks consecutive readings for deletion; ``size``: bytes of their payloads together."""
+        # Mostly they adjoin those marked before, and one statement deletes them all.
         intervals.add(topic.gone, first, first + count)
         self.to_tidy[topic.number] = topic
         self.count -= count
@@ -140,14 +140,14 @@ class Accounts:
             topic.lanes.clear()
             (topic.last or source).idle[topic.number] = topic
 
-    def lose(self, source: Source, cause: Cause, count: int) -> None:
-        """So many of its readings will never be sent."""
+    def count_dropped(self, source: Source, cause: Cause, count: int) -> None:
+        """Counts readings of a source that will never be sent."""
         for dropped in (self.dropped, source.dropped):
             _increase(dropped, cause, count)
         source.is_changed = True
 
-    def losers(self, most: int) -> list[tuple[str, Dropped]]:
-        """Sources that lost readings, by name, those with most first; the nameless one stands for the rest."""
+    def most_dropped(self, most: int) -> list[tuple[str, Dropped]]:
+        """Returns the sources that lost the most readings, by name; the nameless source stands for the rest."""
         found = [
             (sum(dataclasses.astuple(source.dropped)), name or "others", source.dropped)
             for name, source in self.sources.items()
@@ -155,12 +155,12 @@ class Accounts:
         found.sort(key=lambda lost: -lost[0])
         return [(name, dropped) for count, name, dropped in found[:most] if count]
 
-    def surplus(self, kept: int, growth: Growth) -> list[Topic]:
-        """Topics that lose their sequence, of whom has most: there is no end to names that programs may think of.
+    def surplus(self, kept: int, plan: InsertPlan) -> list[Topic]:
+        """Returns idle topics whose sequences are dropped, from the sources with the most: their number is unbounded.
 
         Args:
-            kept: How many topics with nothing in the file keep theirs.
-            growth: Those get more now.
+            kept: How many idle topics keep their sequence.
+            plan: Its topics are not idle.
         """
         count = {source: len(source.idle) for source in self.sources.values() if source.idle}
         spared = dict.fromkeys(count, 0)
@@ -171,11 +171,11 @@ class Accounts:
             topic
             for source, number in spared.items()
             for topic in itertools.islice(source.idle.values(), number)
-            if topic.name not in growth.topics
+            if topic.name not in plan.topics
         ]
 
     def deleted(self, markers: dict[int, int | None], surplus: Sequence[Topic]) -> None:
-        """What was to be deleted is; ``markers`` are the rows that keep sequences since."""
+        """Records that all deletions were committed; ``markers``: the rows that now keep the sequences."""
         for topic in self.to_tidy.values():
             topic.gone.clear()
             topic.marker = markers[topic.number]

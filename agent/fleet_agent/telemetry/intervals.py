@@ -1,16 +1,16 @@
-"""Sets of whole numbers that come in runs: which readings of a topic are not under way. Pure.
+"""Sets of integers as intervals: which readings of a topic are unsent. Pure.
 
-A list of ``[first, end)`` pairs, ascending and apart from each other; mostly there is one.
+An ascending list of disjoint, non-adjacent ``[first, end)`` pairs; usually there is one.
 """
 
 import bisect
 from collections.abc import Iterator, Sequence
 
-Runs = list[tuple[int, int]]
+Intervals = list[tuple[int, int]]
 
 
-def add(runs: Runs, first: int, end: int) -> None:
-    """Puts the numbers from ``first`` up to, not with, ``end`` in; none of them is in yet."""
+def add(runs: Intervals, first: int, end: int) -> None:
+    """Adds ``[first, end)``, none of which is in the set yet."""
     at = bisect.bisect(runs, (first, end))
     if at < len(runs) and runs[at][0] == end:
         end = runs.pop(at)[1]
@@ -20,11 +20,11 @@ def add(runs: Runs, first: int, end: int) -> None:
         runs.insert(at, (first, end))
 
 
-def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
-    """Takes at most ``most`` numbers that follow each other out, from the lowest or the highest ones on.
+def take(runs: Intervals, most: int, *, from_end: bool = False) -> tuple[int, int]:
+    """Removes at most ``most`` consecutive numbers, the lowest or the highest.
 
     Returns:
-        The first and the end, which is not one of them.
+        The removed interval ``[first, end)``.
     """
     at = -1 if from_end else 0
     first, end = runs[at]
@@ -38,23 +38,23 @@ def take(runs: Runs, most: int, *, from_end: bool = False) -> tuple[int, int]:
     return first, first + most
 
 
-def remove(runs: Runs, number: int) -> None:
-    """Takes out one that is in."""
+def remove(runs: Intervals, number: int) -> None:
+    """Removes a number that is in the set."""
     at = _at(runs, number)
     first, end = runs[at]
     runs[at : at + 1] = [run for run in ((first, number), (number + 1, end)) if run[0] < run[1]]
 
 
-def at_or_after(runs: Runs, number: int) -> int | None:
-    """The lowest of those that are in, and not below the number; None: there is none."""
+def at_or_after(runs: Intervals, number: int) -> int | None:
+    """Returns the lowest member that is not below ``number``; None: there is none."""
     at = _at(runs, number)
     if at >= 0 and number < runs[at][1]:
         return number
     return runs[at + 1][0] if at + 1 < len(runs) else None
 
 
-def _at(runs: Runs, number: int) -> int:
-    """Where the last run stands that does not begin behind the number."""
+def _at(runs: Intervals, number: int) -> int:
+    """Returns the position of the last interval that starts at or before ``number``."""
     return bisect.bisect(runs, number, key=_first) - 1
 
 
@@ -63,7 +63,7 @@ def _first(run: tuple[int, int]) -> int:
 
 
 def of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """The runs that ascending numbers make: the first and the end of each."""
+    """Yields ascending numbers as intervals."""
     if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
         yield numbers[0], numbers[-1] + 1
         return

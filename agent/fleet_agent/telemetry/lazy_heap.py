@@ -1,6 +1,6 @@
-"""Which of very many comes first, where what decides is on disk and mostly rises. Pure but for ``look``.
+"""A priority queue whose exact keys are on disk and mostly rise. Pure but for ``look``.
 
-A heap of lower bounds: only what stands at its top is looked up, and sinks when it turned out to be later than that.
+A heap of lower bounds: only the item at the top is looked up, and sinks if its key turns out to be higher.
 """
 
 import heapq
@@ -10,17 +10,17 @@ from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
 
-# The order: numbers, the first that differs decides.
+# Compared element by element.
 Key = tuple[float, ...]
 
-_STALE = 64  # entries of what left or was put lower, kept before the heap is made again
+_STALE = 64  # outdated entries kept before the heap is rebuilt
 
 
-class Heads(Generic[_Item]):
-    """Items by their keys, the lowest first.
+class LazyHeap(Generic[_Item]):
+    """Items by key, lowest first.
 
     Args:
-        look: The item's key as it is now; None: it has none any more.
+        look: Returns an item's current key; None: it no longer has one.
     """
 
     def __init__(self, look: Callable[[_Item], Key | None]) -> None:
@@ -30,7 +30,7 @@ class Heads(Generic[_Item]):
         self._ties = itertools.count()
 
     def put(self, item: _Item, key: Key) -> None:
-        """The item's key is this or higher."""
+        """Adds an item whose key is this or higher."""
         before = self._keys.get(item)
         if before is not None and before <= key:
             return
@@ -41,18 +41,18 @@ class Heads(Generic[_Item]):
             heapq.heapify(self._heap)
 
     def discard(self, item: _Item) -> None:
-        """It is none of these any more."""
+        """Removes an item, if it is there."""
         self._keys.pop(item, None)
 
     def first(self) -> tuple[_Item, Key] | None:
-        """The item with the lowest key, and that key; None: there is none."""
+        """Returns the item with the lowest key, and that key; None: it is empty."""
         while self._heap:
             key, _, item = self._heap[0]
             if self._keys.get(item) != key:
                 heapq.heappop(self._heap)
                 continue
             found = self._look(item)
-            # A look into a damaged file may have emptied all of this.
+            # A lookup in a damaged file may have emptied the heap.
             if self._keys.get(item) != key:
                 continue
             if found is None:

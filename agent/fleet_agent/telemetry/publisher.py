@@ -1,8 +1,8 @@
-"""Messages out: as fast as AWS takes them, and each reading until AWS has it or it can never be sent.
+"""Publishes what is in the queue, as fast as AWS takes it, until AWS has each reading or it can never be sent.
 
-A reading goes through three moments: *put* (in memory, for a moment), *stored* (durable: its sender learns of it), and
-*acknowledged* (AWS has it: deleted). The first two are ``commits``'; this module goes from the queue to the session.
-Everything runs on the deciding thread; ``settle`` is called between events.
+A reading passes three stages: *put* (in memory, for a moment), *stored* (durable: its sender is informed), and
+*acknowledged* (AWS has it: deleted). The first two belong to ``commits``; this module leads from the queue to the
+session. Everything runs on the deciding thread; ``settle`` is called between events.
 """
 
 import collections
@@ -19,30 +19,30 @@ from fleet_agent.telemetry import batch, topic_backoff, verdict
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.commits import Commits
 from fleet_agent.telemetry.composer import Composer
-from fleet_agent.telemetry.in_flight import Answer, Counts, Problems, Sent
+from fleet_agent.telemetry.in_flight import Answer, Counts, InFlight, Problems
 from fleet_agent.telemetry.index import Cause
 from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
-from fleet_agent.telemetry.rate_limit import Pace
+from fleet_agent.telemetry.rate_limit import RateLimit
 from fleet_agent.telemetry.reading import Callback, Reading
 from fleet_agent.telemetry.suspects import Suspects
-from fleet_agent.telemetry.topic_backoff import Blocks, Patience
+from fleet_agent.telemetry.topic_backoff import Patience, TopicBackoff
 from fleet_agent.telemetry.verdict import Verdict
 
-REFUSED_KEPT = 100  # topics of which is remembered that they were refused
-ANSWERS_KEPT = 100  # that wait for a connection
+REFUSED_KEPT = 100  # refused topics that are remembered
+ANSWERS_KEPT = 100  # answers that wait for a connection
 DROPPED_SHOWN = 3600.0  # seconds that a problem names a message that ended the connection
 
 
 class Publisher:
-    """The way up.
+    """Publishes readings and answers.
 
     Args:
         queue: Where readings wait; closed by the caller.
         settings: Batches, limits, order.
-        clock: For pace and expiry.
-        problems: Hears what does not go up.
-        endpoint: Whose policies count.
+        clock: For the rate limit and expiry.
+        problems: Receives what is wrong with publishing.
+        endpoint: Named in policy statements.
     """
 
     def __init__(
@@ -59,21 +59,21 @@ class Publisher:
         self._problems = problems
         self._endpoint = endpoint
         self._commits = Commits(queue, settings.queue.commit_delay, clock, problems.disk)
-        self._pace = Pace(settings.limits.publishes, settings.limits.bytes)
+        self._rate_limit = RateLimit(settings.limits.publishes, settings.limits.bytes)
         self._session: Session | None = None
         self._limits = Limits()
         self._window = settings.limits.unacknowledged
         self._answers: collections.deque[Answer] = collections.deque()
-        self._cut_answers: list[Answer] = []  # to be sent again, in the order of before
+        self._cut_answers: list[Answer] = []  # to be sent again, in their former order
         self._composer = Composer(queue, settings, clock, self)
-        self._sent: dict[Sent, None] = {}
+        self._sent: dict[InFlight, None] = {}
         self._refused_topics: set[str] = set()
-        self._blocks = Blocks()
+        self._backoff = TopicBackoff()
         self._suspects = Suspects()
-        self._culprit: Sent | None = None
+        self._culprit: InFlight | None = None
         self._is_cut = False
-        # Topics that ended connections: a new one is no reason to try them again.
-        self._enders = Blocks()
+        # Topics that ended connections: a new connection is no reason to try them again.
+        self._ender_backoff = TopicBackoff()
         self._enders_shown: dict[str, float] = {}  # topic → until when
         self._counts = Counts()
 
@@ -91,7 +91,7 @@ class Publisher:
         self._commits.put(reading, on_stored, on_acknowledged, sends_on=sends_on)
 
     def answer(self, message: Outgoing, on_end: Callable[[], None] | None = None) -> None:
-        """Sends a message that is not in the queue: goes before readings, survives a lost connection, not a crash.
+        """Sends a message that is not in the queue: before readings; it survives a lost connection but not a crash.
 
         Args:
             message: What to send.
@@ -99,7 +99,7 @@ class Publisher:
         """
         answer = Answer(message, on_end)
         if self._enders_shown.get(message.topic, -math.inf) > self._clock.monotonic():
-            # One on this topic ended the connection twice: who sent that may send it again and again.
+            # A message on this topic ended the connection twice, and its sender may repeat it for ever.
             self._drop(answer)
             return
         self._answers.append(answer)
@@ -112,7 +112,7 @@ class Publisher:
 
     @property
     def counts(self) -> Counts:
-        """What went through."""
+        """The counters since the agent started."""
         self._counts.stored = self._commits.stored
         self._counts.not_stored = self._commits.not_stored
         return self._counts
@@ -120,7 +120,7 @@ class Publisher:
     # The connection ---------------------------------------------------------------------------------------------------
 
     def connected(self, session: Session, limits: Limits | None = None) -> None:
-        """The connection stands: send what fits into the server's limits."""
+        """Starts to send on a new connection, within the server's limits."""
         now = self._clock.monotonic()
         self._session = session
         self._limits = limits or Limits()
@@ -129,8 +129,8 @@ class Publisher:
         self._is_cut, self._culprit = False, None
         self._answers.extendleft(reversed(self._cut_answers))
         self._cut_answers.clear()
-        # A new connection, perhaps a new policy: all is tried again.
-        self._blocks.clear()
+        # A new connection may mean a new policy: everything is tried again.
+        self._backoff.clear()
         self._composer.begin(self._limits.packet)
         for topic in [
             refused
@@ -141,13 +141,13 @@ class Publisher:
             self._taken(topic)
 
     def disconnected(self) -> None:
-        """Sends no more. What was sent and is not acknowledged comes back by its ``Published`` events."""
+        """Stops sending. Unacknowledged messages come back through their ``Published`` events."""
         self._cut()
         self._session = None
         self._composer.empty()
 
     def leave(self) -> None:
-        """We end the connection ourselves: what is under way is sent again, and nothing of it is suspected."""
+        """The agent ends the connection itself: messages in flight are sent again, and none of them is suspected."""
         for sent in list(self._sent):
             del self._sent[sent]
             if isinstance(sent.of, Answer):
@@ -158,7 +158,7 @@ class Publisher:
         self._composer.empty()
 
     def _cut(self) -> None:
-        """The connection ended: once for each, whichever news of it comes first."""
+        """The connection ended: handled once, whichever event reports it first."""
         if self._session is None or self._is_cut:
             return
         self._is_cut = True
@@ -167,9 +167,9 @@ class Publisher:
             self._culprit = next(iter(self._sent))
 
     def published(self, event: Published) -> None:
-        """A PUBACK, or the end of waiting for one."""
+        """Handles a PUBACK, or its absence."""
         sent = event.tag
-        if not isinstance(sent, Sent) or sent not in self._sent:
+        if not isinstance(sent, InFlight) or sent not in self._sent:
             return
         found = verdict.judge(event)
         if event.reason_code is None and self._session is None:
@@ -186,8 +186,8 @@ class Publisher:
         else:
             self._received(sent.of, sent, found, event)
 
-    def _end_of(self, sent: Sent) -> None:
-        """It ended the connection twice."""
+    def _end_of(self, sent: InFlight) -> None:
+        """Gives up a message that ended the connection twice."""
         topic = sent.message.topic
         self._enders_shown[topic] = self._clock.monotonic() + DROPPED_SHOWN
         self._not_taken(topic, verdict.ended_connection(topic))
@@ -195,7 +195,7 @@ class Publisher:
             self._drop(sent.of)
             return
         self._forget(sent.of, sent.readings, "it ended the connection to AWS IoT", "refused")
-        self._enders.block(sent.of.number, topic_backoff.POLICY, self._clock.monotonic())
+        self._ender_backoff.block(sent.of.number, topic_backoff.POLICY, self._clock.monotonic())
 
     def _answered(self, answer: Answer, found: Verdict, event: Published) -> None:
         topic = answer.message.topic
@@ -212,17 +212,17 @@ class Publisher:
                 )
                 self._not_taken(topic, problem)
 
-    def _received(self, topic: Topic, sent: Sent, found: Verdict, event: Published) -> None:
+    def _received(self, topic: Topic, sent: InFlight, found: Verdict, event: Published) -> None:
         readings = sent.readings
         if found is Verdict.TAKEN:
             self._counts.acknowledged += len(readings)
             self._forget(topic, readings)
-            self._blocks.clear(topic.number)
-            self._enders.clear(topic.number)
+            self._backoff.clear(topic.number)
+            self._ender_backoff.clear(topic.number)
             self._taken(topic.name)
             return
         if found is Verdict.AGAIN:
-            # At least once: it may arrive twice, it is not lost.
+            # At least once: it may arrive twice, but is never lost.
             self._queue.give_back(topic, readings)
             return
         if found is Verdict.LARGE and len(readings) > 1:
@@ -241,8 +241,8 @@ class Publisher:
         self._composer.empty(topic)
 
     def _block(self, topic: Topic, patience: Patience) -> None:
-        self._blocks.block(topic.number, patience, self._clock.monotonic())
-        self._queue.rest(topic, self._blocks.until(topic.number))
+        self._backoff.block(topic.number, patience, self._clock.monotonic())
+        self._queue.pause(topic, self._backoff.until(topic.number))
 
     def _not_taken(self, topic: str, error: AgentError) -> None:
         if topic in self._refused_topics or len(self._refused_topics) < REFUSED_KEPT:
@@ -258,7 +258,7 @@ class Publisher:
 
     @property
     def due(self) -> float:
-        """When ``settle`` has something to do though nothing happens (monotonic seconds)."""
+        """When ``settle`` has something to do without an event (monotonic seconds)."""
         return min(self._commits.due, self._send_at(self._clock.monotonic()))
 
     @property
@@ -267,27 +267,27 @@ class Publisher:
         return self._queue.count + self._commits.waiting
 
     def is_idle(self, until: float) -> bool:
-        """Whether nothing can be sent, nor be acknowledged, up to then (monotonic seconds)."""
+        """Whether nothing can be sent or acknowledged until then (monotonic seconds)."""
         is_empty = not self._commits.waiting and not self._sent
         return is_empty and self._send_at(self._clock.monotonic()) > until
 
     def settle(self, *, at_once: bool = False) -> float:
-        """Commits what came in, then sends what may go.
+        """Commits what was put, then sends what may go.
 
         Args:
-            at_once: Nothing waits to share a commit or a message.
+            at_once: Do not wait for others to share a commit or a message.
 
         Returns:
-            Seconds to leave alone what comes, for readings that wait to share a commit; mostly 0.
+            Seconds to leave events alone, for readings that wait to share a commit; usually 0.
         """
         self._composer.set_urgent(is_urgent=at_once)
         self._composer.grown(self._commits.settle(at_once=at_once))
         self._pump()
-        self._commits.report_lost(self._held)
+        self._commits.report_dropped(self._held)
         return self._commits.pause
 
     def _held(self) -> list[tuple[Topic, list[Stored]]]:
-        """What is composed or under way."""
+        """Returns what is composed or in flight."""
         flying = [(sent.of, sent.readings) for sent in self._sent if isinstance(sent.of, Topic)]
         return [*self._composer, *flying]
 
@@ -300,15 +300,15 @@ class Publisher:
                 return
             sent = self._next(now)
             if sent is None:
-                continue  # it is made only now, nothing was left of a topic, or it cannot be sent now
+                continue  # only composed now, a topic was empty, or it cannot be sent now
             self._sent[sent] = None
             message = sent.message
-            self._pace.spend(now, self._size(message))
+            self._rate_limit.spend(now, self._size(message))
             self._counts.messages += 1
             session.publish(message, sent)
 
     def _send_at(self, now: float) -> float:
-        """When the next message may go (monotonic seconds); ``math.inf``: something else must happen first."""
+        """Returns when the next message may go (monotonic seconds); ``math.inf``: after some event."""
         suspect = self._suspect(now) if self._suspects else None
         window = self._window
         if not self._session or self._is_cut or len(self._sent) >= (1 if suspect else window):
@@ -317,14 +317,14 @@ class Publisher:
         if ready == math.inf:
             return ready
         message = self._answers[0].message if self._answers else self._composer.ready
-        return max(ready, now + self._pace.wait(now, self._size(message) if message else 0))
+        return max(ready, now + self._rate_limit.wait(now, self._size(message) if message else 0))
 
     def _size(self, message: Outgoing) -> int:
-        """For the pace; without a limit of bytes it is not worth counting."""
+        """Returns the packet's size for the rate limit; 0 where bytes are not limited."""
         return batch.packet_size(message) if self._settings.limits.bytes else 0
 
     def _suspect(self, now: float) -> Topic | Answer | None:
-        """What is to be sent alone now, or is under way so."""
+        """Returns what is to be sent alone now, or is in flight alone."""
         busy = {sent.of for sent in self._sent} | set(self._answers)
         busy |= {topic for topic, _ in self._composer} | set(self._cut_answers)
         for key in self._suspects:
@@ -336,45 +336,45 @@ class Publisher:
                 return key
         return None
 
-    def _next(self, now: float) -> Sent | None:
+    def _next(self, now: float) -> InFlight | None:
         if self._answers:
             return self._fitting_answer(self._answers.popleft(), now)
         if self._composer.ready:
             composed = self._composer.take()
-            return Sent(composed.topic, composed.readings, composed.message, now)
+            return InFlight(composed.topic, composed.readings, composed.message, now)
         suspect = self._suspect(now) if self._suspects else None
         topic = suspect if isinstance(suspect, Topic) else None
         singly = topic is not None and self._suspects.was_alone(topic)
         self._composer.make(now, topic, singly=singly)
         return None
 
-    def _fitting_answer(self, answer: Answer, now: float) -> Sent | None:
+    def _fitting_answer(self, answer: Answer, now: float) -> InFlight | None:
         message = answer.message
         size, most = batch.packet_size(message), self._limits.packet
         if most is not None and size > most:
             self._drop(answer)
             self._not_taken(message.topic, verdict.too_large(message.topic, size, most))
             return None
-        return Sent(answer, [], message, now)
+        return InFlight(answer, [], message, now)
 
     # What is not sent (composer.Watcher) ------------------------------------------------------------------------------
 
     def until(self, topic: Topic) -> float:
-        """When messages of this topic may go (monotonic seconds)."""
-        return max(self._blocks.until(topic.number), self._enders.until(topic.number))
+        """Returns when messages of this topic may go (monotonic seconds)."""
+        return max(self._backoff.until(topic.number), self._ender_backoff.until(topic.number))
 
     def expired(self, topic: Topic, readings: list[Stored]) -> None:
-        """They are of no use any more."""
+        """Drops readings that have expired."""
         self._forget(topic, readings, "it expired", "expired")
 
     def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
-        """A single one is larger than the server takes."""
+        """Drops a single reading that is larger than the server accepts."""
         self._not_taken(topic.name, verdict.too_large(topic.name, size, most))
         self._forget(topic, readings, "it is larger than the server takes", "refused")
 
     def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
-        """They cannot be read now."""
-        self._commits.trouble(error)
+        """Leaves a topic alone whose readings cannot be read now."""
+        self._commits.failed(error)
         self._block(topic, topic_backoff.DISK)
 
     def _forget(

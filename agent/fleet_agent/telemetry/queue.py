@@ -1,7 +1,7 @@
-"""Where readings wait, on disk, from the moment they are acknowledged to their sender until AWS has them.
+"""The durable queue: readings are on disk from the answer to their sender until AWS has them.
 
-SQLite in WAL mode with one connection that keeps the file to itself (``database``, ``rows``). Which readings are under
-way is known in memory only (``accounts``, ``waiting``): after a crash they are sent again.
+SQLite in WAL mode with a single connection that locks the file (``database``, ``rows``). Which readings are in flight
+is known in memory only (``index``, ``backlog``): after a crash they are sent again.
 """
 
 import contextlib
@@ -12,22 +12,22 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry import intervals, rows
-from fleet_agent.telemetry.age_clock import Ages
-from fleet_agent.telemetry.backlog import Waiting
+from fleet_agent.telemetry.age_clock import AgeClock
+from fleet_agent.telemetry.backlog import Backlog
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
-from fleet_agent.telemetry.index import Accounts, Cause
-from fleet_agent.telemetry.model import SHIFT, Dropped, Growth, Source, Topic
+from fleet_agent.telemetry.index import Cause, Index
+from fleet_agent.telemetry.model import SHIFT, Dropped, InsertPlan, Source, Topic
 from fleet_agent.telemetry.reading import Reading
-from fleet_agent.telemetry.row_cache import Recent
+from fleet_agent.telemetry.row_cache import RowCache
 from fleet_agent.telemetry.scan import Scan
 
 NAME = "telemetry.sqlite3"
 
-TOPICS_KEPT = 1000  # with nothing in the file, that keep their sequence
+TOPICS_KEPT = 1000  # idle topics that keep their sequence
 
-_SMALL = 1 << 20  # bytes of readings that are quickly copied when the file gives space back
+_SMALL = 1 << 20  # bytes of readings that are copied quickly when the file is shrunk
 
 
 class Queue:
@@ -35,7 +35,7 @@ class Queue:
 
     Args:
         path: The database file; its folder exists.
-        bounds: How much may wait, and how sure a commit must be.
+        bounds: How much may wait, and how durable a commit must be.
         clock: For ages.
 
     Raises:
@@ -45,11 +45,11 @@ class Queue:
     def __init__(self, path: Path, bounds: Bounds, clock: Clock) -> None:
         self._bounds = bounds
         self._clock = clock
-        self.ages = Ages(clock)
-        self._accounts = Accounts()
-        # Topic's number and sequence of what was dropped, for whoever waits for them; emptied by the publisher.
+        self.ages = AgeClock(clock)
+        self._index = Index()
+        # Topic number and sequence of dropped readings, for senders that wait; cleared by ``Commits``.
         self.lost: list[tuple[int, int]] = []
-        self._file = Database(path, self._look_around)
+        self._file = Database(path, self._load)
 
     # In -------------------------------------------------------------------------------------------------------------
 
@@ -57,20 +57,20 @@ class Queue:
         """Stores readings in one transaction, durable on return as the settings say.
 
         Returns:
-            For each its topic and sequence; None: it was dropped at once, for the queue is full.
+            For each its topic and sequence; None: dropped at once, since the queue is full.
 
         Raises:
-            StateDirectoryError: Nothing of it was stored: disk full, read-only, failing.
+            StateDirectoryError: Nothing was stored: the disk is full, read-only or failing.
         """
         self._ensure_room()
         moment = self.ages.now
-        growth = self._write(readings, self._bounds.synchronous)
-        self._accounts.grow(growth)
-        self._recent.put(growth.rows)
-        for growing in growth.lanes.values():
-            lane = growing.grown.topic.lane(growing.source)
-            self._waiting.put(lane, growing.count, growing.first, moment, growing.priority)
-        return self._kept(growth.places)
+        plan = self._write(readings, self._bounds.synchronous)
+        self._index.apply(plan)
+        self._row_cache.put(plan.rows)
+        for lane_plan in plan.lanes.values():
+            lane = lane_plan.topic_plan.topic.lane(lane_plan.source)
+            self._backlog.put(lane, lane_plan.count, lane_plan.first, moment, lane_plan.priority)
+        return self._kept(plan.places)
 
     def _ensure_room(self) -> None:
         try:
@@ -78,7 +78,7 @@ class Queue:
         except StateDirectoryError:
             if not self.has_unwritten:
                 raise
-            # What AWS has gives its place first.
+            # What AWS has is deleted first.
             self.flush()
             self._file.ensure_room()
 
@@ -92,11 +92,11 @@ class Queue:
         return [None if (t.number, sequence) in gone else (t, sequence) for t, sequence in places]
 
     def _make_room(self) -> None:
-        """Drops what can be spared; what is under way stays, its answer comes soon."""
+        """Drops readings until the queue is within its bounds; those in flight stay, as their answers come soon."""
         while (is_many := self.count > self._bounds.max_messages) or (
             self.bytes > self._bounds.max_bytes
         ):
-            found = self._waiting.least(self._accounts.sources.values(), by_bytes=not is_many)
+            found = self._backlog.next_to_drop(self._index.sources.values(), by_bytes=not is_many)
             if found is None:
                 return
             lane, sequence, size = found
@@ -105,72 +105,72 @@ class Queue:
 
     def _drop(self, topic: Topic, source: Source, sequence: int, size: int, cause: Cause) -> None:
         intervals.remove(topic.unsent, sequence)
-        self._recent.drop((topic.number << SHIFT) + sequence)
-        self._waiting.took(topic.lane(source), 1)
-        self._accounts.remove(topic, source, sequence, 1, size)
-        self._accounts.lose(source, cause, 1)
+        self._row_cache.drop((topic.number << SHIFT) + sequence)
+        self._backlog.taken(topic.lane(source), 1)
+        self._index.remove(topic, source, sequence, 1, size)
+        self._index.count_dropped(source, cause, 1)
         self.lost.append((topic.number, sequence))
 
     @property
     def count(self) -> int:
         """Readings that AWS does not have."""
-        return self._accounts.count
+        return self._index.count
 
     @property
     def bytes(self) -> int:
-        """Bytes of their payloads."""
-        return self._accounts.bytes
+        """The bytes of their payloads."""
+        return self._index.bytes
 
     @property
     def dropped(self) -> Dropped:
-        """What was dropped, since the queue was first made."""
-        return self._accounts.dropped
+        """What was dropped since the queue was created."""
+        return self._index.dropped
 
-    def losers(self, most: int) -> list[tuple[str, Dropped]]:
-        """Sources of which readings were dropped since the queue was first made, those with most first."""
-        return self._accounts.losers(most)
+    def most_dropped(self, most: int) -> list[tuple[str, Dropped]]:
+        """Returns the sources that lost the most readings since the queue was created."""
+        return self._index.most_dropped(most)
 
     # Out ------------------------------------------------------------------------------------------------------------
 
     @property
     def topics(self) -> Sequence[Topic]:
-        """Those with readings that are not under way, to look at; whose turn it is comes first."""
-        return self._waiting.turns.all()
+        """The topics with unsent readings, in turn order."""
+        return self._backlog.turns.all()
 
     def next(self, now: float) -> Topic | None:
-        """Whose turn it is (monotonic seconds): one of ``topics`` that does not rest."""
-        return self._waiting.turns.next(now)
+        """Returns the topic whose turn it is (monotonic seconds); paused ones are passed over."""
+        return self._backlog.turns.next(now)
 
     def due(self) -> float:
-        """When ``next`` has one (monotonic seconds); ``-math.inf``: now; ``math.inf``: when more comes."""
-        return self._waiting.turns.due()
+        """Returns when ``next`` has a topic (monotonic seconds); ``-math.inf``: now; ``math.inf``: when more comes."""
+        return self._backlog.turns.due()
 
-    def rest(self, topic: Topic, until: float) -> None:
-        """It is not this topic's turn until then (monotonic seconds)."""
+    def pause(self, topic: Topic, until: float) -> None:
+        """Passes over the topic until then (monotonic seconds)."""
         if self.has(topic):
-            self._waiting.turns.rest(topic, until)
+            self._backlog.turns.pause(topic, until)
 
-    def wake(self, topic: Topic | None = None) -> None:
-        """It, or every topic, rests no more."""
+    def resume(self, topic: Topic | None = None) -> None:
+        """Ends the pause of the topic, or of every topic."""
         if topic is None:
-            self._waiting.turns.wake_all()
+            self._backlog.turns.resume_all()
         else:
-            self._waiting.turns.wake(topic)
+            self._backlog.turns.resume(topic)
 
     def take(self, topic: Topic, most: int, size: int, *, newest: bool = False) -> list[Stored]:
-        """Readings of a topic that follow each other; they are under way from now on, and the topic has had its turn.
+        """Takes consecutive readings of a topic, which are in flight from now on, and moves the topic to the back.
 
         Args:
             topic: One of ``topics``.
             most: How many, at most.
-            size: Bytes of their payloads and what separates them, at most, unless the first alone has more.
-            newest: From the newest ones on.
+            size: Bytes of their payloads and separators, at most, unless the first alone has more.
+            newest: Start with the newest.
 
         Returns:
             Ascending; none when a damaged file was replaced.
 
         Raises:
-            StateDirectoryError: The file cannot be read; nothing is under way.
+            StateDirectoryError: The file cannot be read; nothing was taken.
         """
         first, end = intervals.take(topic.unsent, most, from_end=newest)
         left = size
@@ -181,7 +181,7 @@ class Queue:
             return left < 0
 
         try:
-            found = self._recent.take(topic, first, end, is_enough, newest=newest)
+            found = self._row_cache.take(topic, first, end, is_enough, newest=newest)
         except StateDirectoryError:
             intervals.add(topic.unsent, first, end)
             raise
@@ -194,20 +194,20 @@ class Queue:
             intervals.add(topic.unsent, first, taken[0].sequence)
         elif taken and not newest and taken[-1].sequence + 1 < end:
             intervals.add(topic.unsent, taken[-1].sequence + 1, end)
-        self._waiting.turns.had_turn(topic)
+        self._backlog.turns.move_to_back(topic)
         for source, part in _by_source(taken).items():
-            self._waiting.took(topic.lanes[source], len(part))
+            self._backlog.taken(topic.lanes[source], len(part))
         return taken
 
     def give_back(self, topic: Topic, readings: Sequence[Stored]) -> None:
-        """They are not under way any more: to be sent again."""
+        """Returns readings that were in flight: they are sent again."""
         if not self.has(topic):
             return
         for first, end in intervals.of([reading.sequence for reading in readings]):
             intervals.add(topic.unsent, first, end)
         for source, part in _by_source(readings).items():
             first_of = part[0]
-            self._waiting.put(
+            self._backlog.put(
                 topic.lanes[source],
                 len(part),
                 first_of.sequence,
@@ -215,12 +215,12 @@ class Queue:
             )
 
     def forget(self, topic: Topic, readings: Sequence[Stored], cause: Cause | None = None) -> None:
-        """AWS has these, or (with a cause) never will; deleted with the next commit.
+        """Deletes readings with the next commit: AWS has them, or (with a cause) never will.
 
         Args:
             topic: Theirs.
-            readings: Under way until now; ascending.
-            cause: Why they are dropped, and counted as that.
+            readings: In flight until now; ascending.
+            cause: Why they are dropped; counted.
         """
         if not self.has(topic):
             return
@@ -228,18 +228,18 @@ class Queue:
             source = topic.lanes[number].source
             size = sum([len(reading.payload) for reading in part])
             for first, end in intervals.of([reading.sequence for reading in part]):
-                self._accounts.remove(topic, source, first, end - first, size)
+                self._index.remove(topic, source, first, end - first, size)
                 size = 0
             if cause:
-                self._accounts.lose(source, cause, len(part))
+                self._index.count_dropped(source, cause, len(part))
 
     def tidy(self) -> None:
-        """Drops what waits for longer than the bound allows; returns disk space.
+        """Drops readings older than the bound, and gives disk space back.
 
         Raises:
             StateDirectoryError: The file cannot be read, or not be written.
         """
-        while found := self._waiting.oldest():
+        while found := self._backlog.oldest():
             topic, (era, moment) = found
             if self.ages.age(int(era), moment) <= self._bounds.max_age:
                 break
@@ -249,24 +249,24 @@ class Queue:
                 source = topic.lanes[old.source].source
                 self._drop(topic, source, sequence, len(old.payload), "age")
         if self.bytes < _SMALL and self._file.is_large:
-            # Readings that come and go all the time leave some to be deleted at any moment.
+            # Under constant traffic some readings are always waiting to be deleted.
             self.flush()
             self._file.shrink()
 
     def oldest(self) -> float | None:
-        """The time (Unix seconds) of the oldest reading that waits; None: nothing waits.
+        """Returns the time (Unix seconds) of the oldest waiting reading; None: nothing waits.
 
         Raises:
             StateDirectoryError: The file cannot be read.
         """
-        if (found := self._waiting.oldest()) is None:
+        if (found := self._backlog.oldest()) is None:
             return None
         oldest = rows.at(self._file, found[0], found[0].unsent[0][0])
         return None if oldest is None else float(oldest.time)
 
     @property
     def replaced(self) -> tuple[Path, str] | None:
-        """What a damaged file is called now, and what was wrong with it; None: there was none."""
+        """The new name of a damaged file, and what was wrong with it; None: there was none."""
         return self._file.replaced
 
     # The file -------------------------------------------------------------------------------------------------------
@@ -274,75 +274,75 @@ class Queue:
     @property
     def has_unwritten(self) -> bool:
         """Whether readings that AWS has are still in the file."""
-        return bool(self._accounts.to_tidy)
+        return bool(self._index.to_tidy)
 
     def flush(self) -> None:
-        """Deletes what AWS has. Not forced to the disk: what a power cut brings back is sent again.
+        """Deletes what AWS has, without an fsync: what a power cut brings back is sent again.
 
         Raises:
             StateDirectoryError: The file cannot be written; tried again with the next commit.
         """
-        if self._accounts.to_tidy:
+        if self._index.to_tidy:
             self._write((), "normal")
 
     def close(self) -> None:
-        """Writes what is left to write and lets go of the file."""
+        """Writes what is left to write and closes the file."""
         with contextlib.suppress(StateDirectoryError):
             self.flush()
         self._file.close()
 
     def has(self, topic: Topic) -> bool:
-        """Whether it is of the file as it is now."""
-        return self._accounts.names.get(topic.name) is topic
+        """Whether the topic belongs to the current file."""
+        return self._index.names.get(topic.name) is topic
 
-    def _write(self, readings: Sequence[Reading], synchronous: str) -> Growth:
-        """Deletes what AWS has and insert the readings; what is known in memory changes once that is committed."""
-        growth = Growth()
+    def _write(self, readings: Sequence[Reading], synchronous: str) -> InsertPlan:
+        """Deletes what AWS has and inserts the readings; the index changes once that is committed."""
+        plan = InsertPlan()
         markers: dict[int, int | None] = {}
         surplus: list[Topic] = []
         changed: list[Source] = []
 
-        accounts, file = self._accounts, self._file
+        index, file = self._index, self._file
 
         def change() -> None:  # run again as a whole when a damaged file was replaced
-            nonlocal growth, surplus, changed
-            growth = accounts.plan(readings, *self.ages.now)
+            nonlocal plan, surplus, changed
+            plan = index.plan(readings, *self.ages.now)
             markers.clear()
-            for topic in accounts.to_tidy.values():
-                is_growing = topic.name in growth.topics
+            for topic in index.to_tidy.values():
+                is_growing = topic.name in plan.topics
                 markers[topic.number] = rows.delete(file, topic, is_growing=is_growing)
-            surplus = accounts.surplus(TOPICS_KEPT, growth)
+            surplus = index.surplus(TOPICS_KEPT, plan)
             for topic in surplus:
                 rows.delete_topic(file, topic, markers.get(topic.number, topic.marker))
-            changed = [source for source in accounts.sources.values() if source.is_changed]
+            changed = [source for source in index.sources.values() if source.is_changed]
             rows.write_sources(file, changed)
             if eras := self.ages.changed():
                 rows.write_eras(file, eras)
-            rows.insert(file, (grown.topic for grown in growth.topics.values()), growth.rows)
+            rows.insert(file, (topic_plan.topic for topic_plan in plan.topics.values()), plan.rows)
 
         file.write(change, synchronous)
         self.ages.written()
         for source in changed:
             source.is_changed = False
-        accounts.deleted(markers, surplus)
-        return growth
+        index.deleted(markers, surplus)
+        return plan
 
-    def _look_around(self, file: Database) -> None:
-        """Learns what is in the file: all of it is read, so that damage shows now."""
+    def _load(self, file: Database) -> None:
+        """Loads the index; reads the whole file, so that damage shows now."""
         scan = Scan(file)
-        self._accounts.load(scan)
-        self._recent = Recent(file)
+        self._index.load(scan)
+        self._row_cache = RowCache(file)
         self.ages.load(scan.eras, scan.used)
-        self._waiting = Waiting(file)
-        for topic in self._accounts.names.values():
+        self._backlog = Backlog(file)
+        for topic in self._index.names.values():
             for lane in topic.lanes.values():
                 head = scan.heads[topic.number, lane.source.number]
                 unsent, lane.unsent = lane.unsent, 0
-                self._waiting.put(lane, unsent, lane.first, head)
+                self._backlog.put(lane, unsent, lane.first, head)
 
 
 def _by_source(readings: Sequence[Stored]) -> dict[int, Sequence[Stored]]:
-    """Mostly all are of one."""
+    """Groups readings by source; usually all are of one."""
     if len(readings) == 1:
         return {readings[0].source: readings}
     sources = {reading.source for reading in readings}

@@ -1,18 +1,18 @@
-"""How fast one connection may publish. Pure: the time comes in, what to wait comes out.
+"""The rate limit of one connection. Pure: the caller passes the time and gets the wait.
 
-AWS IoT Core takes 100 publishes and 512 KiB a second on a connection and throttles, later disconnects, who sends more.
-No second that it may look at holds more than either. Messages have a token bucket, shallow and filled below the rate.
-One message may have a quarter of a second's bytes, so of bytes all that went out within the last second is counted.
+AWS IoT Core accepts 100 publishes and 512 KiB a second on a connection; it throttles, and later disconnects, a client
+that sends more. No window of one second exceeds either limit. Messages use a shallow token bucket, filled below the
+rate. A single message may have a quarter of a second's bytes, so bytes are summed over the last second exactly.
 """
 
 import collections
 
-_SECOND = 1.001  # the last bit of a sum of times is nobody's
-_HAIR = 1e-6  # short of one is one: waiting for it would be a wake-up for nothing
+_SECOND = 1.001  # with room for rounding errors
+_EPSILON = 1e-6  # a wait this short would be a wake-up for nothing
 
 
-class Pace:
-    """What the connection may still carry.
+class RateLimit:
+    """Limits messages and bytes.
 
     Args:
         publishes: Messages a second; 0: no limit.
@@ -24,11 +24,11 @@ class Pace:
         self._bytes = _Bytes(bytes_a_second)
 
     def wait(self, now: float, size: int) -> float:
-        """Seconds (of the monotonic ``now``) until a message of ``size`` bytes may go; 0 when it may go now."""
+        """Returns the seconds from ``now`` (monotonic) until a message of ``size`` bytes may go; 0: now."""
         return max(self._messages.wait(now), self._bytes.wait(now, size))
 
     def spend(self, now: float, size: int) -> None:
-        """One message of ``size`` bytes goes out."""
+        """Counts a message of ``size`` bytes."""
         self._messages.spend(now)
         self._bytes.spend(now, size)
 
@@ -45,7 +45,7 @@ class _Messages:
             return 0.0
         self._fill(now)
         missing = 1.0 - self._left
-        return missing / self._rate if missing > _HAIR else 0.0
+        return missing / self._rate if missing > _EPSILON else 0.0
 
     def spend(self, now: float) -> None:
         if self._rate:
@@ -59,15 +59,15 @@ class _Messages:
 
 
 class _Bytes:
-    """Bytes: spread over the second, so that two bursts do not meet on a slow line, and counted over each."""
+    """Bytes: spread over each second, so that bursts do not collide on a slow line, and summed over the last one."""
 
-    _BURST = 0.01  # seconds of the rate that go out at once
-    _PART = 0.01  # seconds whose messages are remembered as one
+    _BURST = 0.01  # seconds' worth of bytes that may go out at once
+    _PART = 0.01  # seconds whose messages are recorded together
 
     def __init__(self, rate: float) -> None:
         self._rate = rate * 0.98
         self._spread_until = 0.0
-        # Of the last second: when a part began, when its last message went, bytes.
+        # Over the last second: when a part began, when its last message went, its bytes.
         self._parts: collections.deque[tuple[float, float, int]] = collections.deque()
         self._total = 0
 
@@ -83,7 +83,7 @@ class _Bytes:
             surplus -= amount
             if surplus <= 0:
                 break
-        return until - now if until - now > _HAIR else 0.0
+        return until - now if until - now > _EPSILON else 0.0
 
     def spend(self, now: float, size: int) -> None:
         if not self._rate:

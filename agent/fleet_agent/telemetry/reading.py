@@ -1,4 +1,4 @@
-"""One telemetry datum, as it waits in the queue, and the way in for whoever makes one."""
+"""A reading: one telemetry datum, as it waits in the queue; and the interfaces of sources."""
 
 import dataclasses
 import json
@@ -18,14 +18,13 @@ MAX_PAYLOAD = 128 * 1024  # bytes; AWS IoT Core's limit for a message
 PRIORITIES = ("low", "normal", "high")
 
 
-# Not frozen: that would make a third of the time that taking one in needs.
+# Not frozen, which would cost a third of the time to take one in.
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Reading:
-    """What is published under ``topic``, alone or together with others of that topic.
+    """A datum published under ``topic``, alone or together with others of that topic.
 
-    ``time`` and ``expires`` in Unix seconds: of what is between them the queue keeps the length, so that a clock that
-    is set meanwhile makes nothing expire. ``priority`` is an index of ``PRIORITIES``; ``source`` names who made it, for
-    turns and shares.
+    ``time`` and ``expires`` are Unix seconds; the queue keeps their difference, so that setting the clock makes nothing
+    expire. ``priority`` is an index into ``PRIORITIES``; ``source`` names where it comes from, for fairness.
     """
 
     topic: str
@@ -37,12 +36,12 @@ class Reading:
     source: str = ""
 
 
-# Hears the outcome for a reading: None when it came to pass, else why it did not.
+# Receives the outcome for a reading: None for success, else the reason.
 Callback = Callable[[str | None], None]
 
 
 class Intake(Protocol):
-    """Takes readings: what every source is given."""
+    """Takes readings; every source is given one."""
 
     def put(
         self,
@@ -56,31 +55,31 @@ class Intake(Protocol):
 
         Args:
             reading: At most ``MAX_PAYLOAD`` bytes.
-            on_stored: Hears None once the reading is durable, else why it was not taken.
-            on_acknowledged: Hears None once AWS has it, else why it never will be.
-            sends_on: Whether its sender goes on without waiting for the answer.
+            on_stored: Called with None once the reading is durable, else with why it was not taken.
+            on_acknowledged: Called with None once AWS has it, else with why it never will.
+            sends_on: Whether its sender continues without waiting for the answer.
         """
 
 
 class Source(Protocol):
-    """Something that makes readings. The loop drives it; all of it runs on the deciding thread.
+    """A source of readings, driven by the loop on the deciding thread.
 
-    It fails alone: whatever goes wrong with what it reads is a problem in the health, never an exception.
+    A fault in what it reads is reported as a problem, never raised.
     """
 
     name: str
 
     @property
     def due(self) -> float:
-        """When ``act`` is to be called (monotonic seconds); ``math.inf``: not for a deadline's sake."""
+        """When ``act`` is to be called (monotonic seconds); ``math.inf``: it has no deadline."""
 
     def act(self) -> None:
-        """The deadline has passed."""
+        """Handles a deadline that has passed."""
 
     def close(self) -> None:
-        """Ends: lets go of descriptors and child processes."""
+        """Releases descriptors and child processes."""
 
 
 def timed(moment: float, values: Mapping[str, Value]) -> bytes:
-    """A payload of named values: JSON with ``time`` (of ``moment``, Unix seconds) in front."""
+    """Builds a JSON payload of named values, with ``time`` (``moment``, Unix seconds) first."""
     return json.dumps({"time": clock.text(moment), **values}).encode()

@@ -1,4 +1,4 @@
-"""What cannot go up just now, as problems: topics that AWS refuses, and a disk that takes no readings."""
+"""Problems of publishing: topics that AWS refuses, and a disk that takes no readings."""
 
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
@@ -7,14 +7,14 @@ from fleet_agent.health.status import Health
 
 
 class Refusals:
-    """Hears of them from the publisher; ``health`` shows one of each kind, and no more once all are well again."""
+    """Receives them from the publisher; ``health`` shows one of each kind until all are resolved."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
         self._topics: dict[str, AgentError] = {}
 
     def topic(self, topic: str, error: AgentError | None) -> None:
-        """AWS does not accept messages on this topic, or (None) it does again."""
+        """Reports that AWS refuses messages on this topic, or (None) accepts them again."""
         if error:
             self._topics.setdefault(topic, error)
             self._show(table.PUBLISH_REFUSED, self._topics[next(iter(self._topics))])
@@ -22,7 +22,7 @@ class Refusals:
             self._show(table.PUBLISH_REFUSED, next(iter(self._topics.values()), None))
 
     def disk(self, error: AgentError | None) -> None:
-        """The disk takes no readings, or (None) it does again."""
+        """Reports that the disk takes no readings, or (None) does again."""
         self._show(table.QUEUE_UNUSABLE, error)
 
     def _show(self, kind: ProblemKind, error: AgentError | None) -> None:

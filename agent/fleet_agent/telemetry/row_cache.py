@@ -1,4 +1,4 @@
-"""Rows of the queue's file, from memory where they were stored a moment ago: what drains fast is not read again."""
+"""A cache of the rows stored last: a queue that drains fast does not read them back from the file."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -7,13 +7,13 @@ from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.model import SHIFT, Topic
 
-# Kept in memory, at most: those that are not sent soon are read from the file.
+# Limits: rows that are not sent soon are read from the file.
 MOST = 1000
 MOST_BYTES = 256 * 1024
 
 
-class Recent:
-    """The last rows that were stored, in memory, before the file.
+class RowCache:
+    """The rows stored last, in memory, in front of the file.
 
     Args:
         file: Has all of them.
@@ -25,7 +25,7 @@ class Recent:
         self._bytes = 0
 
     def put(self, stored: Sequence[Row]) -> None:
-        """Keeps rows that are in the file now, in place of older ones where there is no room for both."""
+        """Caches rows that were just stored; older ones make room."""
         size = rows.size(stored)
         if len(self._rows) + len(stored) > MOST or self._bytes + size > MOST_BYTES:
             self._rows.clear()
@@ -44,17 +44,17 @@ class Recent:
         *,
         newest: bool,
     ) -> list[Row]:
-        """A topic's rows that follow each other, up to the one (not the first) that ``is_enough``, or some of them.
+        """Takes consecutive rows of a topic, before the first but one for which ``is_enough``, or fewer.
 
         Args:
-            topic: Whose.
+            topic: Theirs.
             first: Sequence of the first.
-            end: Behind the last.
-            is_enough: Asked once for each row.
-            newest: From the last one on.
+            end: Sequence after the last.
+            is_enough: Called once for each row.
+            newest: Start with the last.
 
         Returns:
-            In that order; none when a damaged file was replaced.
+            The rows in that order; none when a damaged file was replaced.
 
         Raises:
             StateDirectoryError: The file cannot be read.
@@ -78,7 +78,7 @@ class Recent:
         return found
 
     def drop(self, identifier: int) -> None:
-        """It is under way, or to be deleted."""
+        """Removes a row that is in flight or to be deleted."""
         row = self._rows.pop(identifier, None)
         if row is not None:
             self._bytes -= rows.size([row])

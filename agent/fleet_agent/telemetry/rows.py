@@ -1,13 +1,13 @@
-"""Readings as rows of the queue's file: what is written, deleted and found there.
+"""Readings as rows of the queue's file: inserts, deletes and reads them.
 
-A reading's id is its topic's number and its sequence in that topic, side by side in one integer: no index, and each
-topic together in the file. Readings that were stored together share a row (``chunks``): only who deletes has to know.
-The sequence goes on after a restart, since an empty row stays behind in a topic's end when everything of it was sent.
+A reading's id combines its topic's number and its sequence in that topic in one integer: no index is needed, and each
+topic is contiguous in the file. Readings that were stored together share a row (``chunks``), which only deletion has to
+know. Sequences continue after a restart: when all of a topic was sent, an empty row stays behind at its end.
 
-A WITHOUT ROWID table of (topic, sequence), with the next sequence in a column of the topic, would do without empty
-rows. ``benchmarks/queue_layouts.py`` has it at 0.9 to 1.2 of this one's speed with 200 bytes a reading and at 0.7 to
-0.9 with 2000, where it writes 2.2 times the bytes (its rows overflow into pages of their own). Either table with such a
-column writes 12.3 KB for a reading that is committed and sent alone, this one 8.2.
+A WITHOUT ROWID table of (topic, sequence), with the next sequence in a column of the topic, needs no empty rows.
+``benchmarks/queue_layouts.py`` measures it at 0.9 to 1.2 of this layout's speed with readings of 200 bytes, and at 0.7
+to 0.9 with 2000, where it writes 2.2 times the bytes (its rows overflow into pages of their own). Either table with
+such a column writes 12.3 KB for a reading that is committed and sent alone; this one writes 8.2.
 """
 
 import operator
@@ -28,20 +28,20 @@ _T = TypeVar("_T")
 
 TYPES = (JSON, TEXT, BINARY)
 
-# Of readings that an older version stored only the wall time is known, and when they expire by it.
+# Of readings stored by an older version only the wall time is known, and the wall time of expiry.
 SOURCE = "coalesce(source, 0)"
 MOMENT = f"coalesce(era, {UNKNOWN}), coalesce(moment, time)"
 _CHUNK = f"id, time, priority, type, payload, {SOURCE}, {MOMENT}, coalesce(lifetime, expires - time), sizes"
 
 SEQUENCE = (1 << SHIFT) - 1
-_MOST = 1e15  # no time, and no number of anything, is as large
+_MOST = 1e15  # above every time and count
 
 
 def row(identifier: int, reading: Reading, source: int, era: int, moment: float) -> Row:
-    """A reading as it is inserted."""
+    """Returns a reading as a row to insert."""
     return (
         identifier,
-        # Sent and shown as a second; a whole number takes half of the bytes.
+        # Shown to the second; an integer takes half of the bytes.
         int(reading.time),
         reading.priority,
         TYPES.index(reading.content_type),
@@ -49,17 +49,17 @@ def row(identifier: int, reading: Reading, source: int, era: int, moment: float)
         source,
         era,
         moment,
-        # So that what expires after as many seconds has as many here.
+        # Rounded, so that equal lifetimes stay equal.
         None if reading.expires is None else round(reading.expires - reading.time, 3),
     )
 
 
 def size(rows: Iterable[Row]) -> int:
-    """Bytes of their payloads."""
+    """Returns the bytes of their payloads."""
     return sum([len(row[4]) for row in rows])
 
 
-# The chunk that the first is in may begin before it.
+# The first reading's chunk may begin before it.
 _RANGE = (
     "FROM reading "
     "WHERE id >= coalesce((SELECT max(id) FROM reading WHERE id <= ?1), ?1) AND id < ?2"
@@ -78,15 +78,15 @@ def read(
     *,
     newest: bool = False,
 ) -> _T | None:
-    """Reads a topic's readings that wait and follow each other, until ``take`` has what it wants.
+    """Reads consecutive waiting readings of a topic, until ``take`` has what it wants.
 
     Args:
         file: The file.
-        topic: Whose readings.
+        topic: Theirs.
         first: Sequence of the first.
-        end: Behind the last.
-        take: Gets them; called once more where the file could not be read at first.
-        newest: From the last one on.
+        end: Sequence after the last.
+        take: Consumes them; called again if the first attempt to read failed.
+        newest: Start with the last.
 
     Returns:
         What ``take`` returns; None: the file turned out to be damaged, and was replaced.
@@ -116,7 +116,7 @@ def read(
 
 
 def at(file: Database, topic: Topic, sequence: int) -> Stored | None:
-    """A reading that waits; None: the file turned out to be damaged, and was replaced.
+    """Reads a waiting reading; None: the file turned out to be damaged, and was replaced.
 
     Raises:
         StateDirectoryError: It cannot be read.
@@ -126,7 +126,7 @@ def at(file: Database, topic: Topic, sequence: int) -> Stored | None:
 
 @mutable
 class Head:
-    """A lane's oldest reading: where it is, when it was stored, and the bytes of its payload."""
+    """A lane's oldest reading: its sequence, when it was stored, and the size of its payload."""
 
     sequence: int
     size: int
@@ -135,7 +135,7 @@ class Head:
 
 
 def head(file: Database, lane: Lane) -> Head | None:
-    """A lane's oldest reading that is not under way; None: there is none.
+    """Finds a lane's oldest unsent reading; None: there is none.
 
     Raises:
         StateDirectoryError: It cannot be read.
@@ -161,7 +161,11 @@ def head(file: Database, lane: Lane) -> Head | None:
 
 
 def _check(chunk: chunks.Chunk, topic: Topic) -> None:
-    """Is sure that a row's values are what they were when it was stored, as far as can be seen."""
+    """Checks that a row's values could have been stored.
+
+    Raises:
+        sqlite3.Error: They could not: the file is damaged.
+    """
     _, time, priority, content_type, _, source, era, moment, lifetime, _ = chunk
     if not (
         are_numbers(time, priority, era, moment, lifetime or 0)
@@ -173,12 +177,12 @@ def _check(chunk: chunks.Chunk, topic: Topic) -> None:
 
 
 def are_numbers(*values: object) -> bool:
-    """Whether all of them are numbers that a file of ours may hold."""
+    """Whether all of them are numbers in the range that the agent stores."""
     return all(isinstance(value, int | float) and abs(value) < _MOST for value in values)
 
 
 def stored(row: Row) -> Stored:
-    """A reading as it is sent."""
+    """Returns a row as a reading to send."""
     number, time, _, content_type, payload, source, era, moment, lifetime = row
     return Stored(
         number & SEQUENCE, payload, time, TYPES[content_type], source, era, moment, lifetime
@@ -186,12 +190,12 @@ def stored(row: Row) -> Stored:
 
 
 def insert(file: Database, topics: Iterable[Topic], rows: list[Row]) -> None:
-    """Puts readings in, and the names of topics that are new."""
+    """Inserts readings, and the names of new topics."""
     file.execute_many(
         "INSERT INTO topic VALUES(?, ?)",
         [(topic.number, topic.name) for topic in topics if topic.is_new],
     )
-    # Those of several topics may have come in turns.
+    # Readings of several topics may be interleaved.
     _insert(file, chunks.join(sorted(rows, key=_identifier)))
 
 
@@ -207,12 +211,12 @@ def _insert(file: Database, found: list[chunks.Chunk]) -> None:
 
 
 def delete(file: Database, topic: Topic, *, is_growing: bool) -> int | None:
-    """Deletes what is gone of a topic; when that was all, an empty row stays behind and keeps its sequence.
+    """Deletes what is gone of a topic; if nothing is left, an empty row preserves its sequence.
 
     Args:
         file: The file.
-        topic: Whose readings; something of it is gone.
-        is_growing: The topic gets more in the same transaction: those keep its sequence.
+        topic: Theirs; its ``gone`` is not empty.
+        is_growing: The topic gets more in the same transaction, which preserve its sequence.
 
     Returns:
         The sequence of the empty row; None: there is none.
@@ -233,7 +237,7 @@ def delete(file: Database, topic: Topic, *, is_growing: bool) -> int | None:
 
 
 def _cut(file: Database, identifier: int) -> None:
-    """Makes a reading the first of its chunk."""
+    """Splits a chunk so that this reading becomes the first of one."""
     found = file.execute(
         f"SELECT {_CHUNK} FROM reading WHERE sizes NOT NULL "  # noqa: S608
         f"AND id = (SELECT max(id) FROM reading WHERE id > ?1 - {chunks.MOST} AND id < ?1)",
@@ -248,19 +252,19 @@ def _cut(file: Database, identifier: int) -> None:
 
 
 def delete_row(file: Database, topic: Topic, sequence: int) -> None:
-    """Deletes the row of one reading."""
+    """Deletes a single row."""
     file.execute("DELETE FROM reading WHERE id = ?", ((topic.number << SHIFT) + sequence,))
 
 
 def delete_topic(file: Database, topic: Topic, marker: int | None) -> None:
-    """Deletes a topic that has nothing left, with the row that kept its sequence."""
+    """Deletes an idle topic, with the row that preserved its sequence."""
     if marker is not None:
         delete_row(file, topic, marker)
     file.execute("DELETE FROM topic WHERE id = ?", (topic.number,))
 
 
 def write_sources(file: Database, sources: Iterable[Source]) -> None:
-    """Writes down who they are, and how much of theirs was dropped."""
+    """Writes the sources, and how many readings of each were dropped."""
     file.execute_many(
         "INSERT OR REPLACE INTO source(id, name, full, age, expired, refused) VALUES(?, ?, ?, ?, ?, ?)",
         [
@@ -272,7 +276,7 @@ def write_sources(file: Database, sources: Iterable[Source]) -> None:
 
 
 def write_eras(file: Database, eras: Iterable[Era]) -> None:
-    """Writes down all there are."""
+    """Replaces the recorded eras."""
     file.execute("DELETE FROM era")
     file.execute_many(
         "INSERT INTO era(id, boot, offset, last) VALUES(?, ?, ?, ?)",

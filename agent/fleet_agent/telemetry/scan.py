@@ -1,4 +1,4 @@
-"""A look through all of the queue's file when it is opened: what is in it, and whether that makes sense."""
+"""Reads the whole of the queue's file when it is opened: what it contains, and whether that is consistent."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from fleet_agent.telemetry.rows import MOMENT, SEQUENCE, SOURCE, are_numbers
 class Scan:
     """The file's topics, sources and eras, and where their readings are.
 
-    ``used`` are the eras that readings are of, ``heads`` the lanes' first readings: era and moment.
+    ``used``: the eras that readings belong to; ``heads``: the era and moment of each lane's first reading.
 
     Raises:
         sqlite3.Error: It cannot be read, or is damaged.

@@ -1,10 +1,10 @@
-"""Which message ends the connection, found without losing others. Pure: the time comes in.
+"""Finds the message that makes the server end the connection, without losing others. Pure: the caller passes the time.
 
-A server that does not like a message may end the connection rather than answer, and all that is under way is cut with
-it. What was cut soon after it was sent, and so again with the next connection, goes one message at a time from then on,
-until it is acknowledged. Of a topic that was alone when the connection ended readings go one by one; what was alone
-twice is the culprit. A connection that ends long after the last message was sent ended for another reason, such as the
-network's.
+A server that does not accept a message may end the connection instead of answering, which cuts off everything in
+flight. Messages that were cut off soon after they were sent, on two connections in a row, are then sent one at a time
+until acknowledged. If a topic's message was alone when the connection ended, its readings go one by one; what was alone
+twice is the culprit. A connection that ends long after the last message was sent has ended for another reason, such as
+the network.
 """
 
 import collections
@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from fleet_agent.record import mutable
 
-# Seconds from sending to the end: a server that minds a message ends the connection at once.
+# Seconds from sending to the end: a server that rejects a message so does it at once.
 QUICK = 10.0
 _TWICE = 2
 
@@ -25,20 +25,20 @@ class _Suspect:
 
 
 class Suspects:
-    """Topics and answers, by themselves."""
+    """Suspected topics and answers."""
 
     def __init__(self) -> None:
         self._suspects: dict[Hashable, _Suspect] = {}
 
     def cut(self, flying: Sequence[tuple[Hashable, int, float]], now: float) -> bool:
-        """The connection ended.
+        """Judges what was in flight when the connection ended.
 
         Args:
-            flying: What was under way: whose, how many readings, and when it was sent (monotonic seconds).
+            flying: For each message its topic or answer, how many readings, and when it was sent (monotonic seconds).
             now: Monotonic seconds.
 
         Returns:
-            Whether the only one that was under way is the culprit.
+            Whether the only message in flight is the culprit.
         """
         if not flying or now - max(at for _, _, at in flying) > QUICK:
             return False
@@ -54,19 +54,19 @@ class Suspects:
         suspect.strikes += 1
         if suspect.strikes < _TWICE:
             return False
-        # Those that shared a message with it were cut as often: once more is enough for each.
+        # Readings that shared a message with it were cut off as often: once more is enough for each.
         self.cleared(key)
         return True
 
     def cleared(self, key: Hashable) -> None:
-        """A message of this was answered, or dropped."""
+        """Notes that one of its messages was answered or dropped."""
         if suspect := self._suspects.get(key):
             suspect.left -= 1
             if suspect.left <= 0:
                 del self._suspects[key]
 
     def discard(self, key: Hashable) -> None:
-        """There is nothing of it any more."""
+        """Removes a suspect that has nothing left to send."""
         self._suspects.pop(key, None)
 
     def was_alone(self, key: Hashable) -> bool:
@@ -77,7 +77,7 @@ class Suspects:
         return bool(self._suspects)
 
     def __iter__(self) -> Iterator[Hashable]:
-        """Those to be sent alone."""
+        """Iterates over what is to be sent alone."""
         return iter(
             [
                 key

@@ -1,6 +1,6 @@
-"""What the answer to a message calls for, and the words for it. Pure.
+"""What to do after the answer to a message, and how to word its failure. Pure.
 
-The words for reason codes are ``session.reasons``'; here is what the publisher makes of them.
+``session.reasons`` explains the reason codes; this module decides what the publisher does about them.
 """
 
 import enum
@@ -15,7 +15,7 @@ from fleet_agent.session.reasons import Kind, Packet
 
 
 class Verdict(enum.Enum):
-    """What to do with the readings, or the answer, of a message."""
+    """What to do with a message's readings, or with the answer it carries."""
 
     TAKEN = "forget them: AWS has them"
     AGAIN = "send them again with the next connection"
@@ -45,7 +45,7 @@ _WITHOUT_ANSWER = {
 
 
 def judge(event: Published) -> Verdict:
-    """What the answer, or its lack, calls for."""
+    """Decides what to do after an answer, or its absence."""
     if event.reason_code in reasons.PUBLISHED:
         return Verdict.TAKEN
     if event.reason_code is None:
@@ -56,12 +56,12 @@ def judge(event: Published) -> Verdict:
 
 
 def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> AgentError:
-    """The answer as a problem for the user.
+    """Words the answer as a problem for the user.
 
     Args:
         event: The answer.
-        endpoint: Whose policies they are.
-        is_foreign: Somebody else chose the topic: the sender of a message, for the answer to it.
+        endpoint: Named in policy statements.
+        is_foreign: Somebody else chose the topic: the sender of a message, for its answer.
     """
     code, topic = event.reason_code, printable(event.topic)
     if code == reasons.NOT_AUTHORIZED:
@@ -94,7 +94,7 @@ def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> Age
 
 
 def too_large(topic: str, size: int, limit: int | None) -> AgentError:
-    """A single reading, or an answer, is larger than the server takes; ``limit`` in bytes, where it is known."""
+    """Words a reading, or an answer, that is larger than the server accepts; ``limit``: in bytes, where known."""
     most = f"{limit} bytes" if limit else "less"
     return _refused(
         f"A message on {printable(topic)} has {size} bytes, the server takes {most}: it was dropped.",
@@ -103,7 +103,7 @@ def too_large(topic: str, size: int, limit: int | None) -> AgentError:
 
 
 def ended_connection(topic: str) -> AgentError:
-    """A message ended the connection twice."""
+    """Words a message that ended the connection twice."""
     return _refused(
         f"A message on {printable(topic)} ended the connection twice: it was dropped.",
         "Does the server take such a topic and payload? It logs why: see AWS IoT's logs, or the broker's.",

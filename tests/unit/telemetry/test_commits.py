@@ -67,7 +67,7 @@ class Bench:
         self.report()
 
     def report(self) -> None:
-        self.commits.report_lost(lambda: ())
+        self.commits.report_dropped(lambda: ())
 
     @property
     def wait(self) -> float:
@@ -284,9 +284,9 @@ def test_damage_is_reported_once_and_not_of_what_is_in_hand(bench: Bench) -> Non
     bench.path.with_name("q-wal").unlink(missing_ok=True)
     bench.put(1)
     bench.settle(at_once=True)
-    bench.commits.report_lost(lambda: [(topic, held)])
+    bench.commits.report_dropped(lambda: [(topic, held)])
     assert bench.heard == {1: commits._DAMAGED}
-    bench.commits.report_lost(lambda: [(topic, held)])
+    bench.commits.report_dropped(lambda: [(topic, held)])
     bench.report()
     assert bench.heard == {1: commits._DAMAGED}
     bench.send(1)

@@ -5,14 +5,14 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.group_commit import MOMENT, Sharing
+from fleet_agent.telemetry.group_commit import MOMENT, GroupCommit
 
 
 class Bench:
     """Commits one after the other, as the loop makes them."""
 
     def __init__(self) -> None:
-        self.sharing = Sharing()
+        self.sharing = GroupCommit()
         self.now = 1000.0
 
     def commit(self, *looks: tuple[int, int], every: float = 0.001) -> int:

@@ -13,7 +13,7 @@ from fleet_agent.telemetry import intervals
     )
 )
 def test_runs_are_a_set_of_numbers(steps: list[tuple[str, int, int]]) -> None:
-    held: intervals.Runs = []
+    held: intervals.Intervals = []
     model: set[int] = set()
     for what, number, count in steps:
         if what == "add":

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.lazy_heap import Heads, Key
+from fleet_agent.telemetry.lazy_heap import Key, LazyHeap
 
 
 @settings(deadline=None)
@@ -28,7 +28,7 @@ def test_the_lowest_comes_first_whatever_became_of_the_others(
         looks += 1
         return keys.get(item)
 
-    heads = Heads(look)
+    heads = LazyHeap(look)
     for what, item, number in steps:
         key = (float(number), 0.0)
         match what:
@@ -55,7 +55,7 @@ def test_the_lowest_comes_first_whatever_became_of_the_others(
 
 def test_an_item_that_is_put_lower_again_and_again_takes_no_room() -> None:
     keys = {"a": (5000.0,), "b": (4500.0,), "c": (4400.0,)}
-    heads = Heads(keys.get)
+    heads = LazyHeap(keys.get)
     heads.put("c", (4400.0,))
     for number in range(4000, 3000, -1):
         for item in "ab":
@@ -72,7 +72,7 @@ def test_a_look_that_forgets_the_item_goes_on_with_the_next() -> None:
             heads.discard("a")
         return (5.0,)
 
-    heads = Heads(look)
+    heads = LazyHeap(look)
     heads.put("a", (1.0,))
     heads.put("b", (2.0,))
     assert heads.first() == ("b", (5.0,))

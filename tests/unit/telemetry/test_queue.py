@@ -157,7 +157,7 @@ class Model(RuleBasedStateMachine):
     def add(self, names: list[str], source: str, priority: int) -> None:
         self.clock.go(1)
         batch = []
-        known = self.queue._accounts.names
+        known = self.queue._index.names
         following = {name: known[name].next if name in known else 0 for name in "ab"}
         for name in names:
             self.number += 1
@@ -265,7 +265,7 @@ class Model(RuleBasedStateMachine):
             assert back <= set(self.gone[name])
             assert set(waits) <= set(again)
             waits[:] = again
-            known = self.queue._accounts.names
+            known = self.queue._index.names
             for lane in known[name].lanes.values() if name in known else ():
                 self.priorities[lane.source.name, name] = lane.priority
             self.gone[name] = [each for each in self.gone[name] if each not in back]
@@ -561,7 +561,7 @@ def test_what_was_dropped_stays_counted_in_the_file_that_replaces_a_damaged_one(
     assert queue.replaced
     for _ in range(2):
         assert (queue.count, queue.bytes, queue.dropped.full) == (1, 1, 2)
-        assert queue.losers(9) == [("a", queue.dropped)]
+        assert queue.most_dropped(9) == [("a", queue.dropped)]
         queue.close()
         queue = Queue(path, Bounds(), clock)
     assert queue.add([of("a", 8, "u")])[0] == (queue.topics[0], 1)
@@ -857,7 +857,7 @@ def test_topics_without_end_leave_nothing_behind(
         topic, found = take(queue)
         forget(queue, topic, found)
     queue.flush()
-    assert (len(queue._accounts.names), in_file(queue, "topic"), in_file(queue)) == (10, 10, 10)
+    assert (len(queue._index.names), in_file(queue, "topic"), in_file(queue)) == (10, 10, 10)
     queue.close()
     monkeypatch.setattr(module, "TOPICS_KEPT", 5)
     queue = Queue(path, Bounds(synchronous="normal"), clock)
@@ -1020,21 +1020,21 @@ def test_a_topic_rests_until_its_time_or_until_it_is_woken(path: Path, clock: Fa
     queue = Queue(path, Bounds(), clock)
     queue.add([of("a", 1, "one"), of("b", 2, "one"), of("b", 3, "two")])
     one, two = queue.topics
-    queue.rest(one, 50.0)
-    queue.rest(two, 60.0)
+    queue.pause(one, 50.0)
+    queue.pause(two, 60.0)
     assert queue.next(49.0) is None
     assert queue.due() == 50.0
     queue.add([of("a", 4, "one")])
     assert queue.next(49.0) is None
     assert queue.next(50.0) is one
-    queue.rest(one, 90.0)
-    queue.wake(two)
+    queue.pause(one, 90.0)
+    queue.resume(two)
     assert queue.next(50.0) is two
-    queue.wake()
+    queue.resume()
     assert {one, two} == {queue.next(50.0), *queue.topics}
     for topic in (one, two):
-        queue.rest(topic, 70.0)
-        queue.wake(topic)
+        queue.pause(topic, 70.0)
+        queue.resume(topic)
         queue.take(topic, 10, 1000)
     assert queue.due() == math.inf
     queue.close()
@@ -1057,8 +1057,8 @@ def test_what_was_dropped_is_counted_for_ever(path: Path, clock: FakeClock) -> N
         "expired": 3,
         "refused": 6,
     }
-    assert queue.losers(5) == [("flood", queue.dropped)]
-    assert queue.losers(0) == []
+    assert queue.most_dropped(5) == [("flood", queue.dropped)]
+    assert queue.most_dropped(0) == []
     queue.close()
 
 
@@ -1075,7 +1075,7 @@ def test_topics_of_others_keep_their_sequence_when_one_source_makes_names_withou
         for topic in queue.topics:
             queue.forget(topic, queue.take(topic, 10, 1000))
         queue.flush()
-        assert len(queue._accounts.names) == in_file(queue, "topic") == in_file(queue) == 10
+        assert len(queue._index.names) == in_file(queue, "topic") == in_file(queue) == 10
     queue.close()
 
 
@@ -1089,7 +1089,7 @@ def test_of_two_sources_that_make_names_without_end_each_keeps_as_many(
     for topic in queue.topics:
         forget(queue, topic, queue.take(topic, 10, 1000))
     queue.flush()
-    assert Counter(name[0] for name in queue._accounts.names) == {"a": 20, "b": 20}
+    assert Counter(name[0] for name in queue._index.names) == {"a": 20, "b": 20}
     queue.close()
 
 
@@ -1101,7 +1101,7 @@ def test_sources_without_end_share_what_the_nameless_one_has(
     for source in ("a", "b", "c", "d"):
         queue.add([of(source, number, source) for number in range(2)])
     # Those of the last two together are the most.
-    assert [(name, lost.full) for name, lost in queue.losers(5)] == [("others", 2)]
+    assert [(name, lost.full) for name, lost in queue.most_dropped(5)] == [("others", 2)]
     assert drained(queue) == {"a": [0, 1], "b": [0, 1], "d": [0, 1]}
     queue.close()
 
@@ -1113,9 +1113,9 @@ def test_who_lost_most_comes_first(path: Path, clock: FakeClock) -> None:
         topic = queue.topics[-1]
         found = queue.take(topic, 10, 1000)
         queue.forget(topic, found, None if source == "none" else "refused")
-    lost = [(name, dropped.refused) for name, dropped in queue.losers(9)]
+    lost = [(name, dropped.refused) for name, dropped in queue.most_dropped(9)]
     assert lost == [("many", 4), ("others", 2), ("few", 1)]
-    assert [name for name, _ in queue.losers(2)] == ["many", "others"]
+    assert [name for name, _ in queue.most_dropped(2)] == ["many", "others"]
     queue.close()
 
 
@@ -1125,7 +1125,10 @@ def test_what_two_sources_lose_together_is_counted_for_each(path: Path, clock: F
     topic, found = take(queue)
     queue.forget(topic, found[:2], "refused")
     assert (queue.count, queue.bytes) == (1, 100)
-    assert sorted((name, lost.refused) for name, lost in queue.losers(9)) == [("a", 1), ("b", 1)]
+    assert sorted((name, lost.refused) for name, lost in queue.most_dropped(9)) == [
+        ("a", 1),
+        ("b", 1),
+    ]
     queue.give_back(topic, found[2:])
     queue.add([of("b", 4, "t", size=10), of("a", 5, "t", size=100), of("b", 6, "t", size=10)])
     queue.forget(*take(queue))
@@ -1335,7 +1338,7 @@ for number in (501, 502):
         told.append(error.title)
 found = queue.take(queue.topics[0], 1000, 1 << 20)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-queue.give_back(queue.topics[0] if queue.topics else queue._accounts.names["t"], found)
+queue.give_back(queue.topics[0] if queue.topics else queue._index.names["t"], found)
 places = add(503)
 queue.close()
 print(json.dumps([told, len(found), places[0][1]]))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_agent.telemetry.rate_limit import Pace
+from fleet_agent.telemetry.rate_limit import RateLimit
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 
 LIMIT = 512 * 1024
@@ -26,7 +26,7 @@ PUBLISHES = 100
 def test_no_second_holds_more_than_the_limits(
     publishes: int, messages: list[tuple[int, float]]
 ) -> None:
-    pace = Pace(publishes, LIMIT)
+    pace = RateLimit(publishes, LIMIT)
     now = 1000.0
     sent: list[tuple[float, int]] = []
     for size, pause in messages:
@@ -56,7 +56,7 @@ def test_no_second_holds_more_than_the_limits(
 def test_small_ones_and_large_ones_share_the_bytes_of_a_second(
     bursts: list[tuple[int, int, float]],
 ) -> None:
-    pace, now = Pace(0, LIMIT), 1000.0
+    pace, now = RateLimit(0, LIMIT), 1000.0
     # What went out, and the part of it that lies more than a second back.
     sent: list[tuple[float, int]] = []
     total, old = 0, 0
@@ -87,7 +87,7 @@ def test_small_ones_and_large_ones_share_the_bytes_of_a_second(
     ],
 )
 def test_it_is_not_much_slower_than_the_limits(publishes: int, size: int, least: float) -> None:
-    pace, now, count = Pace(publishes, LIMIT), 0.0, 0
+    pace, now, count = RateLimit(publishes, LIMIT), 0.0, 0
     while now < 20:
         if wait := pace.wait(now, size):
             now += wait
@@ -98,7 +98,7 @@ def test_it_is_not_much_slower_than_the_limits(publishes: int, size: int, least:
 
 
 def test_bytes_are_spread_over_the_second() -> None:
-    pace, now, sent = Pace(0, LIMIT), 0.0, 0
+    pace, now, sent = RateLimit(0, LIMIT), 0.0, 0
     while now < 0.5:
         if wait := pace.wait(now, 4096):
             now += wait
@@ -109,7 +109,7 @@ def test_bytes_are_spread_over_the_second() -> None:
 
 
 def test_a_message_larger_than_the_limit_goes_and_is_made_up_for() -> None:
-    pace, now, sent = Pace(0, 32 * 1024), 0.0, 0
+    pace, now, sent = RateLimit(0, 32 * 1024), 0.0, 0
     while now < 100:
         if wait := pace.wait(now, MAX_PAYLOAD):
             now += wait
@@ -120,14 +120,14 @@ def test_a_message_larger_than_the_limit_goes_and_is_made_up_for() -> None:
 
 
 def test_without_limits_it_never_waits() -> None:
-    pace = Pace(0, 0)
+    pace = RateLimit(0, 0)
     for _ in range(1000):
         pace.spend(0.0, MAX_PAYLOAD)
     assert pace.wait(0.0, MAX_PAYLOAD) == 0
 
 
 def test_a_full_second_is_waited_out_part_by_part() -> None:
-    pace, half = Pace(0, LIMIT), 0.49 * LIMIT
+    pace, half = RateLimit(0, LIMIT), 0.49 * LIMIT
     for now in (1000.0, 1000.6):
         assert pace.wait(now, int(half)) == 0
         pace.spend(now, int(half))

@@ -64,22 +64,22 @@ def test_what_was_stored_long_ago_is_read_from_the_file_and_comes_in_order(
 ) -> None:
     for first in range(0, 3000, 300):
         queue.add(readings(first, 300))
-        assert len(queue._recent._rows) <= row_cache.MOST
+        assert len(queue._row_cache._rows) <= row_cache.MOST
     found: list[int] = []
     while queue.topics:
         found += take(queue)
     assert found == list(range(3000))
     assert [statement for statement in statements if statement.startswith("SELECT")]
-    assert queue._recent._bytes == 0
+    assert queue._row_cache._bytes == 0
 
 
 def test_large_readings_are_not_kept_in_memory(queue: Queue) -> None:
     queue.add(readings(0, 3, size=row_cache.MOST_BYTES // 2))
-    assert not queue._recent._rows
+    assert not queue._row_cache._rows
     assert take(queue) == [0, 1, 2]
     for first in range(0, 40, 4):
         queue.add(readings(first, 4, size=10_000))
-        kept = sum(len(row[4]) for row in queue._recent._rows.values())
+        kept = sum(len(row[4]) for row in queue._row_cache._rows.values())
         assert 0 < kept <= row_cache.MOST_BYTES
 
 
@@ -87,7 +87,7 @@ def test_what_was_dropped_is_not_sent_from_memory(path: Path) -> None:
     queue = Queue(path, Bounds(max_messages=100), FakeClock())
     queue.add(readings(0, 90))
     queue.add(readings(90, 20))
-    assert len(queue._recent._rows) == queue.count == 100
+    assert len(queue._row_cache._rows) == queue.count == 100
     assert take(queue) == list(range(10, 110))
 
 
