@@ -9,65 +9,28 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from fleet_agent import pasted
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.topics import sources
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.doctor import arn as arns
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
-from fleet_agent.errors import NOT_ALLOWED, AgentError, NotAllowedError, TemporaryError
+from fleet_agent.doctor.policy import Policy, granted, published
+from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
 from fleet_agent.identity import own_session
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import filters as order_filters
 from fleet_agent.pasted import Arn
-from fleet_agent.record import record
-from fleet_agent.session.conversation import Conversation, Ended, Unsent
+from fleet_agent.provisioning import aws
+from fleet_agent.session.conversation import Conversation
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
-from fleet_agent.session.reasons import NOT_AUTHORIZED, PUBLISHED
 from fleet_agent.session.route import Route
 from fleet_agent.statedir.lock import take_lock
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.topics.names import Topics
 
-_CREATE_KEYS = "$aws/certificates/create/json"
-_CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 _ANSWER_LIMIT = 6.0  # seconds to an answer of the provisioning API
-_REFUSED = 128  # reason codes from here on are errors
-_THING = "${iot:Connection.Thing.ThingName}"
-
-
-@record
-class _Policy:
-    """Whose policy it is, and how its statements are written.
-
-    ``name`` stands in topics and is a variable in the policy; ``level``: what a refusal counts for.
-    """
-
-    about: Subject
-    who: str
-    arn: Arn
-    level: Level = Level.FAILED
-    name: str | None = None
-
-    def lacks(
-        self, action: str, resource: str, words: str, *, is_pattern: bool = False
-    ) -> Finding:
-        """The finding that a statement is missing; ``is_pattern``: a wildcard in the resource is ours."""
-        is_fit = is_pattern or not pasted.is_wild(resource)
-        general = resource.replace(self.name, _THING) if self.name else resource
-        return Finding(
-            check=self.about.check,
-            level=self.level,
-            code=NOT_ALLOWED,
-            title=f"{words}: the {self.who}'s policy does not allow {action}.",
-            where=resource.partition("/")[2],
-            remedy=f"Add this statement to that policy{arns.missing(self.arn)}:"
-            if is_fit
-            else pasted.WILD,
-            statement=self.arn.statement(action, general) if is_fit else None,
-        )
 
 
 # The claim -----------------------------------------------------------------------------------------------------------
@@ -82,11 +45,9 @@ def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findin
             "no-provisioning", "The claim has no use without a section `provisioning`."
         )
         return
-    policy = _Policy(about=about, who="claim", arn=arn)
-    # as in provisioning: a client id of its own, so that it throws no other client out
-    client_id = f"claim-{os.urandom(12).hex()}"
+    policy = Policy(about=about, who="claim", arn=arn)
     filters = [(name, 0) for name in _replies(wanted.template, wanted.method)]
-    talk = _conversation(device, route, pair, client_id, filters, is_thing=False)
+    talk = _conversation(device, route, pair, aws.claim_client_id(), filters, is_thing=False)
     yield from _connected(
         talk, filters, policy, lambda: _provisioning(talk, policy, wanted.template, wanted.method)
     )
@@ -116,27 +77,20 @@ def _conversation(
     return Conversation(session, mailbox, device.clock)
 
 
-def _operations(template: str, method: str) -> tuple[str, str]:
-    create = _CREATE_KEYS if method == "keys" else _CREATE_FROM_CSR
-    return create, f"$aws/provisioning-templates/{template}/provision/json"
-
-
 def _replies(template: str, method: str) -> list[str]:
-    topics = _operations(template, method)
-    return [f"{topic}/{reply}" for topic in topics for reply in ("accepted", "rejected")]
+    return [name for topic in aws.operations(template, method) for name in aws.replies(topic)]
 
 
-def _provisioning(talk: Conversation, policy: _Policy, template: str, method: str) -> Findings:
-    for topic in _operations(template, method):
-        replies = [f"{topic}/{reply}" for reply in ("accepted", "rejected")]
-        found = list(_granted(talk, policy, replies, f"{topic}/*"))
+def _provisioning(talk: Conversation, policy: Policy, template: str, method: str) -> Findings:
+    for topic in aws.operations(template, method):
+        found = list(granted(talk, policy, aws.replies(topic), f"{topic}/*"))
         yield from found
         if talk.ended:
             return
-        if topic == _CREATE_KEYS:
+        if topic == aws.CREATE_KEYS:
             yield _not_tried(policy, topic)
             continue
-        found += _published(talk, policy, Outgoing(topic=topic, payload=b"{}"))
+        found += published(talk, policy, Outgoing(topic=topic, payload=b"{}"))
         yield found[-1]
         if talk.ended:
             return
@@ -147,7 +101,7 @@ def _provisioning(talk: Conversation, policy: _Policy, template: str, method: st
             yield policy.lacks("iot:Receive", resource, "No answer came", is_pattern=True)
 
 
-def _not_tried(policy: _Policy, topic: str) -> Finding:
+def _not_tried(policy: Policy, topic: str) -> Finding:
     note = policy.about.note(
         "publish-not-tried",
         "Publishing is not tried: it would make a certificate.",
@@ -198,7 +152,7 @@ def _as_device(
             pair.private_key_file,
         )
         return
-    policy = _Policy(about=about, who="device", arn=arn, name=credential.thing_name)
+    policy = Policy(about=about, who="device", arn=arn, name=credential.thing_name)
     topics = own_session.topics(settings, credential)
     filters = _filters(settings, credential, topics)
     rotation = _rotation(settings)
@@ -207,10 +161,10 @@ def _as_device(
 
     def everything() -> Findings:
         for name, _ in filters:
-            yield from _granted(talk, policy, [name], name)
+            yield from granted(talk, policy, [name], name)
         for message in _messages(device, credential, topics):
             if not talk.ended:
-                yield from _published(talk, policy, message)
+                yield from published(talk, policy, message)
         if rotation is None:
             yield policy.about.note(
                 "rotation-not-tried",
@@ -281,7 +235,7 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
 def _connected(
     talk: Conversation,
     filters: Sequence[tuple[str, int]],
-    policy: _Policy,
+    policy: Policy,
     ask: Callable[[], Findings],
 ) -> Findings:
     try:
@@ -308,61 +262,3 @@ def _connected(
             )
     finally:
         talk.close()
-
-
-def _granted(
-    talk: Conversation, policy: _Policy, filters: Sequence[str], general: str
-) -> Findings:
-    """Judges the SUBACK of filters that one statement allows."""
-    codes = [talk.codes.get(name) for name in filters]
-    worst = max((code for code in codes if code is not None), default=None)
-    if worst is None:
-        yield policy.about.warning(
-            "no-suback", "No SUBACK came.", general, "Ask again: fleet-agent doctor --online"
-        )
-    elif worst == NOT_AUTHORIZED:
-        resource = f"topicfilter/{general}"
-        is_pattern = [general] != list(filters)
-        yield policy.lacks("iot:Subscribe", resource, f"SUBACK {worst}", is_pattern=is_pattern)
-    elif worst >= _REFUSED:
-        yield _odd(policy, f"SUBACK {worst}", general)
-    else:
-        yield policy.about.ok(f"SUBACK {worst}: {general}", general)
-
-
-def _published(talk: Conversation, policy: _Policy, message: Outgoing) -> Findings:
-    answer = talk.publish(message)
-    match answer:
-        case int(code) if code == NOT_AUTHORIZED:
-            yield _may_not_publish(talk, policy, message, f"PUBACK {code}")
-        case Ended():
-            yield _may_not_publish(talk, policy, message, f"The connection ended ({answer})")
-        case int(code) if code >= _REFUSED:
-            yield _odd(policy, f"PUBACK {code}", message.topic)
-        case int(code):
-            yield policy.about.ok(f"PUBACK {code}: {message.topic}", message.topic)
-        case Unsent() | None:
-            yield policy.about.warning(
-                "no-puback",
-                "No PUBACK came.",
-                message.topic,
-                "Ask again: fleet-agent doctor --online",
-            )
-
-
-def _may_not_publish(
-    talk: Conversation, policy: _Policy, message: Outgoing, words: str
-) -> Finding:
-    action = "iot:Publish"
-    if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in PUBLISHED:
-        action = "iot:RetainPublish"  # a right of its own
-    return policy.lacks(action, f"topic/{message.topic}", words)
-
-
-def _odd(policy: _Policy, words: str, topic: str) -> Finding:
-    return policy.about.failed(
-        "topic-refused",
-        f"{words}: AWS IoT does not accept {topic}.",
-        topic,
-        "144, 143: no topic that AWS IoT takes; 151: a quota; others: ask again",
-    )

@@ -28,8 +28,24 @@ from fleet_agent.session.route import Route
 
 ANSWER_LIMIT = 20.0  # seconds; a hook may take 5, and AWS's own agents wait 10 to 30
 
-_CREATE = "$aws/certificates/create/json"
+CREATE_KEYS = "$aws/certificates/create/json"
 _CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
+
+
+def operations(template: str, method: str) -> tuple[str, str]:
+    """The topics of the requests: for a certificate, and RegisterThing."""
+    create = CREATE_KEYS if method == "keys" else _CREATE_FROM_CSR
+    return create, f"$aws/provisioning-templates/{template}/provision/json"
+
+
+def replies(topic: str) -> tuple[str, str]:
+    """The topics of the answers to a request: accepted, and rejected."""
+    return f"{topic}/accepted", f"{topic}/rejected"
+
+
+def claim_client_id() -> str:
+    """A client id of its own for each session: two devices of a batch, or two tries, never evict each other."""
+    return f"claim-{os.urandom(12).hex()}"
 
 
 class ProvisioningClient:
@@ -60,16 +76,13 @@ class ProvisioningClient:
         make_session: Callable[..., Session] = Session,
     ) -> None:
         self._who = "claim" if client_id is None else "thing"
-        self._create_topic = _CREATE if plan.method == "keys" else _CREATE_FROM_CSR
-        self._register_topic = f"$aws/provisioning-templates/{plan.template}/provision/json"
         self._template = plan.template
-        topics = (self._create_topic, self._register_topic)
-        self._filters = [name for topic in topics for name in _answers(topic)]
+        topics = self._create_topic, self._register_topic = operations(plan.template, plan.method)
+        self._filters = [name for topic in topics for name in replies(topic)]
         session = make_session(
             route,
             pair,
-            # A client id of its own for each try: two devices of a batch, or two tries, never evict each other.
-            client_id or f"claim-{os.urandom(12).hex()}",
+            client_id or claim_client_id(),
             mailbox,
             # QoS 0: nothing to acknowledge between two requests (each acknowledgement costs a delayed ACK of 40 ms).
             filters=[(name, 0) for name in self._filters],
@@ -196,7 +209,7 @@ class ProvisioningClient:
         """Sends one request and waits for its answer."""
         from awscrt import mqtt
 
-        accepted, rejected = _answers(topic)
+        accepted, rejected = replies(topic)
         asked = self._clock.monotonic()
         answer = self._conversation.ask(
             lambda: publish(request, mqtt.QoS.AT_LEAST_ONCE), (accepted, rejected), ANSWER_LIMIT
@@ -243,7 +256,3 @@ class ProvisioningClient:
             remedy="It is tried again over a new connection.",
             code="connection-lost",
         )
-
-
-def _answers(topic: str) -> tuple[str, str]:
-    return f"{topic}/accepted", f"{topic}/rejected"
