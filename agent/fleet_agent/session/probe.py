@@ -8,7 +8,6 @@ The steps that follow, TLS with a key in a hardware token and the CONNACK, only 
 
 import contextlib
 import enum
-import re
 import socket
 import ssl
 import threading
@@ -26,7 +25,6 @@ from fleet_agent.errors import (
     RefusedError,
     UnreachableError,
 )
-from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.session.handshake import Handshake
 from fleet_agent.session.route import Route
@@ -35,7 +33,6 @@ from fleet_agent.session.route import Route
 LIMIT = 10.0
 STEP_LIMIT = 4.0  # seconds for each thing that is waited for
 ALERT_LIMIT = 1.0  # seconds for TLS 1.3's refusal of our certificate to arrive
-ISSUER_LIMIT = 1.0  # seconds to look at the chain of a server that is not trusted
 
 TLS_REFUSED = "tls-refused"  # a handshake that failed without saying why
 
@@ -298,7 +295,9 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         words = f"another server answers there, or the proxy takes TLS apart: {why}"
         return _tls_broken(route, words)
     authority = route.ca_file or "the system store"
-    issuer = _issuer(route)
+    from fleet_agent.session import issuer as issuers
+
+    issuer = issuers.shown(route)
     if error.verify_code == _WRONG_NAME:
         return UnreachableError(
             f"The certificate of {where} is not for that name: {why} "
@@ -313,39 +312,3 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         "https://www.amazontrust.com/repository/",
         code=SERVER_UNTRUSTED,
     )
-
-
-def _issuer(route: Route) -> str:
-    """Who signed the topmost certificate that the server shows; empty when that cannot be read."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only to be read
-    try:
-        with (
-            socket.create_connection((route.host, route.port), timeout=ISSUER_LIMIT) as plain,
-            context.wrap_socket(plain, server_hostname=route.host) as secured,
-        ):
-            get_chain = getattr(secured, "get_unverified_chain", None)  # Python 3.13
-            chain = get_chain() if get_chain else None
-            shown = chain[-1] if chain else secured.getpeercert(binary_form=True)
-    except OSError:
-        return ""
-    return issuer_of(shown or b"")
-
-
-# UTCTime or GeneralizedTime, which follow the issuer.
-_DATE = re.compile(rb"\x17\x0d\d{12}Z|\x18\x0f\d{14}Z")
-_NAMES = (b"\x03", b"\x0a", b"\x0b")  # common name, organisation, unit: the last byte of 2.5.4.…
-
-
-def issuer_of(certificate: bytes) -> str:
-    """A certificate's issuer, in quotes, by its common name or else its organisation; empty when it has neither.
-
-    Read off its DER without a parser, which would stay in the daemon's memory for years.
-    """
-    issuer = _DATE.split(certificate)[0]
-    for kind in _NAMES:
-        found = re.search(rb"\x06\x03\x55\x04" + kind + rb".(.)", issuer, re.DOTALL)
-        if found:
-            return f'"{printable(issuer[found.end() :][: found[1][0]])}"'
-    return ""

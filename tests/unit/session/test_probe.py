@@ -23,6 +23,7 @@ from fleet_agent.errors import (
     AgentError,
     Exit,
 )
+from fleet_agent.session import issuer as issuers
 from fleet_agent.session import probe
 from fleet_agent.session.probe import Stage
 from fleet_agent.session.route import ALPN, Route
@@ -205,7 +206,7 @@ def test_a_server_that_is_not_trusted_is_named_with_ca_file_and_issuer(
 def test_an_issuer_that_cannot_be_seen_is_not_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
-    monkeypatch.setattr(probe, "ISSUER_LIMIT", 0.05)
+    monkeypatch.setattr(issuers, "LIMIT", 0.05)
     server = make_pair(tmp_path / "server", name="localhost")
     with tls_server(server, then=then) as port:
         found = failure(route(port, make_pair(tmp_path / "other").certificate))
@@ -262,14 +263,14 @@ def test_an_issuer_is_read_off(
         .not_valid_after(dt.datetime(2099, 1, 1, tzinfo=dt.UTC))
         .sign(key, hashes.SHA256())
     )
-    assert probe.issuer_of(certificate.public_bytes(serialization.Encoding.DER)) == issuer
+    assert issuers.issuer_of(certificate.public_bytes(serialization.Encoding.DER)) == issuer
 
 
 @pytest.mark.parametrize(
     "certificate", [b"", b"\x30\x03\x06\x03\x55", b"\x06\x03\x55\x04\x03\x0c\xff"]
 )
 def test_an_issuer_that_cannot_be_read_off(certificate: bytes) -> None:
-    assert probe.issuer_of(certificate) in ("", '""')
+    assert issuers.issuer_of(certificate) in ("", '""')
 
 
 def test_a_name_that_cannot_be_one_does_not_resolve() -> None:
