@@ -19,7 +19,7 @@ from pathlib import Path
 
 from demo_page import shown
 from fleet_cloud.rehearsal.journal import Life
-from iot_sandbox.launch import Sandbox, launch
+from iot_sandbox.launch import LaunchError, Sandbox, launch
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
@@ -148,7 +148,7 @@ def main() -> int:
                 _show(devices)
                 if arguments.keep:
                     _keep(sandbox, devices[0])
-    except DemoError as error:
+    except (DemoError, LaunchError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -246,7 +246,11 @@ def _provision(devices: list[Device]) -> None:
         else:
             device.start()
     for device, process in by_hand:
-        if process.wait(LIMIT) != 0:
+        try:
+            ended = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            ended = None
+        if ended != 0:
             raise DemoError(f"device {device.number} did not provision:\n{device.log.read_text()}")
         device.start()
 

@@ -35,6 +35,23 @@ def test_an_environment_of_another_checkout_is_refused_and_not_cleared(
     assert (shared / ".packages").read_text() == "theirs"
 
 
+@pytest.mark.parametrize("mended", [True, False])
+def test_where_localhost_does_not_resolve_a_package_does_it_or_the_remedy_is_printed(
+    mended: bool, root_dir: Path, tmp_path: Path
+) -> None:
+    """A bare Debian 12 has no /etc/hosts: the demonstration's devices would not find their sandbox."""
+    script = f"""
+        . {root_dir}/scripts/environment
+        getent() {{ [ -e {tmp_path}/mended ]; }}
+        apt_install() {{ echo "$@"; {"touch" if mended else "true"} {tmp_path}/mended; }}
+        resolve_localhost && resolve_localhost
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "libnss-myhostname\n"
+    assert done.returncode == (0 if mended else 1)
+    assert ("127.0.0.1 localhost >>/etc/hosts" in done.stderr) is not mended
+
+
 @pytest.fixture
 def checkout(root_dir: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
