@@ -60,7 +60,7 @@ class Handshake:
         """Hears for so long whether the server ends what it took a moment ago.
 
         Raises:
-            OSError: It did; ssl.SSLEOFError where it did so without an alert.
+            OSError: It did; ssl.SSLEOFError or ssl.SSLZeroReturnError where it did so without an alert.
         """
         until = _now() + seconds
         while True:
