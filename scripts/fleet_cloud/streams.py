@@ -13,13 +13,16 @@ class OutputError(Exception):
 
 def prepare() -> None:
     """Makes writing safe: what the console's encoding lacks is escaped, and no file of ours gets a stream's number."""
-    for number in range(3):
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        stream = getattr(sys, name)
+        if stream is None:  # which argparse of Debian 12 writes to all the same
+            found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
+            setattr(sys, name, found)
+        elif isinstance(stream, io.TextIOWrapper) and number:
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -51,18 +54,17 @@ def say(text: str, end: str = "\n") -> None:
 def finish() -> bool:
     """Writes out what is left, as argparse's help; returns whether all that was printed went out."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except (OSError, ValueError):
         _drop(sys.stdout)
         return False
     return True
 
 
-def is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     """Whether somebody sits at a stream."""
     try:
-        return stream is not None and stream.isatty()
+        return stream.isatty()
     except ValueError:
         return False
 
