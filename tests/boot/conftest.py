@@ -44,11 +44,14 @@ def tools(root_dir: Path, shared: Path) -> None:
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     if not all(map(shutil.which, ("mmdebstrap", "systemd-nspawn", "ip"))):
         pytest.skip(f"mmdebstrap, systemd-nspawn and ip are needed: {done.stderr[-300:]}")
+    # A container may be allowed namespaces and nothing in them.
     trial = subprocess.run(
-        ["unshare", "--net", "--mount", "true"], capture_output=True, check=False
+        ["unshare", "--net", "--mount", "ip", "link", "add", "trial0", "type", "veth"],
+        capture_output=True,
+        check=False,
     )
     if trial.returncode != 0:
-        pytest.skip(f"no namespaces here: {trial.stderr.decode()}")
+        pytest.skip(f"no namespaces with networks of their own here: {trial.stderr.decode()}")
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ import os, signal, sys
 from fleet_agent import relay
 relay.give_up_terminal()
 def end(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    # Not print: it may have been interrupted itself.
+    os.write(1, signal.Signals(number).name.encode())
     os._exit(40 + number)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, end)
