@@ -1,13 +1,14 @@
 """``python -m fleet_agent`` and the console command."""
 
-import logging
-import os
 import signal
-from typing import NoReturn
 
 # Ctrl-C while the rest is imported is a plain end; a shell in the background may have had it ignored.
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import logging
+import os
+from typing import NoReturn
 
 from fleet_agent import cli
 

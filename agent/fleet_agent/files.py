@@ -26,6 +26,7 @@ _NO_MODES = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
     errno.EDQUOT: "Raise the disk quota or free some space, then start again.",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f; in a unit LimitFSIZE=), then start again.",
     errno.EROFS: "Mount it writable, or choose another place with --state-dir or state_dir.",
     errno.EACCES: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
     errno.EPERM: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",

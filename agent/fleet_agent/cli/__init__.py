@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 
-from fleet_agent import log, notify, streams
+from fleet_agent import log, notify, starved, streams
 from fleet_agent.cli.outcome import Outcome, answer_json, note, write
 from fleet_agent.errors import AgentError, ConfigurationError, DeviceError, Exit, UsageError
 from fleet_agent.mailbox import StopRequested
@@ -25,23 +25,20 @@ def main(argv: list[str] | None = None) -> int:
     streams.prepare()
     words = sys.argv[1:] if argv is None else argv
     try:
+        starved.ensure_files()
         status = _run(words)
     except AgentError as error:
         status = _report(error, as_json="--json" in words)
-    except (ImportError, AttributeError) as error:
-        if (unfit := misfit(error)) is None:
-            raise
-        status = _report(unfit, as_json="--json" in words)
-    except OSError as error:
-        if (barred := _missing_directory() or _barred(error)) is None:
-            raise
-        status = _report(barred, as_json="--json" in words)
     except StopRequested:
         status = int(Exit.DONE)
     except KeyboardInterrupt:
         status = _INTERRUPTED
     except OutputError as error:
         status = _unwritten(error, int(Exit.DONE))
+    except Exception as error:
+        if (known := _known(error)) is None:
+            raise
+        status = _report(known, as_json="--json" in words)
     finally:
         whole = streams.finish()
     return status if whole else status or _UNWRITTEN
@@ -64,6 +61,17 @@ def _run(words: list[str]) -> int:
     except OutputError as error:
         return _unwritten(error, ended.status)
     return ended.status
+
+
+def _known(error: Exception) -> AgentError | None:
+    """What to report of an exception that may come up anywhere; None: it is a bug, and shows its traceback."""
+    if (lack := starved.lack(error)) is not None:
+        return lack
+    if isinstance(error, ImportError | AttributeError):
+        return misfit(error)
+    if isinstance(error, OSError):
+        return _missing_directory() or _barred(error)
+    return None
 
 
 def _missing_directory() -> UsageError | None:

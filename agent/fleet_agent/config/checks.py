@@ -136,11 +136,11 @@ def _template(text: str, fault_of: Callable[[str], Fault | None]) -> None:
 
 def token_label(text: str) -> None:
     """Checks the label of a PKCS#11 token, which Cryptoki keeps in 32 bytes."""
+    _no_control_characters(text)
     if not 1 <= len(text.encode()) <= 32 or text != text.strip():  # noqa: PLR2004
         raise WrongValueError(
             "is no hardware token's label: 1 to 32 bytes", "pkcs11-tool -L shows it"
         )
-    _no_control_characters(text)
 
 
 def key_label(text: str) -> None:

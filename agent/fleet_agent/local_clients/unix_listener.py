@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent import files
+from fleet_agent import files, starved
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.listeners import Listeners
@@ -167,10 +167,14 @@ class UnixListener:
         try:
             client, _ = self._listener.accept()
         except OSError as error:
-            if error.errno not in _NOT_NOW:  # out of descriptors: try later
-                self._stop()
+            if error.errno in _NOT_NOW:
+                return
+            # Who connects meanwhile waits, where it is only that no descriptor is left: it would come again at once.
+            self._stop()
+            self.due = self._clock.monotonic() + RETRY
+            if starved.lack(error) is None:
                 self._listeners.drop(self.path)
-                self.due = self._clock.monotonic() + RETRY
+            self._failed(f"cannot take connections on {self.path}: {error.strerror}")
             return
         client.setblocking(False)
         self._admit(client, users.peer(client))

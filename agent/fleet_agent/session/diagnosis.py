@@ -3,6 +3,7 @@
 Nothing here runs while all is well.
 """
 
+from fleet_agent import starved
 from fleet_agent.credentials.model import HardwareKey
 from fleet_agent.errors import (
     CONNECT_CLOSED,
@@ -56,6 +57,8 @@ def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
     reason, cause = "no answer in time", Cause.LATE
     if failure is not None:
         reason, cause = failure.error, failure.cause
+    if (lack := starved.lack_in(reason)) is not None:
+        return lack
     # What a handshake of our own cannot show with a key in a hardware token.
     is_unseen = isinstance(session.pair.private_key, HardwareKey)
     if cause is Cause.HANG_UP or (is_unseen and cause in {Cause.CLOSED, Cause.BROKEN_TLS}):

@@ -29,7 +29,9 @@ _ROOM = 32 << 10  # bytes: an identity, and the ledger's next lines
 _PLACE = "Put it on ext4, f2fs, btrfs or the like, with --state-dir or state_dir."
 
 # Told by files in words of their own, and no fault of the kind of file system.
-_OTHERWISE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO})
+_OTHERWISE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+)
 
 
 def try_out(state_dir: Path) -> None:

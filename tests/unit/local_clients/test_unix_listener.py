@@ -3,6 +3,7 @@
 import errno
 import grp
 import os
+import resource
 import socket
 import tempfile
 from collections.abc import Callable
@@ -13,8 +14,8 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.listeners import Listeners
-from fleet_agent.local_clients.unix_listener import CHECK_INTERVAL, UnixListener
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.local_clients.unix_listener import CHECK_INTERVAL, RETRY, UnixListener
+from fleet_agent.mailbox import Mailbox, Ready
 from support.clock import FakeClock
 from support.users import as_nobody
 
@@ -123,6 +124,44 @@ def test_where_nothing_may_be_given_away_it_opens(
 
     monkeypatch.setattr(os, "chown", filtered)
     assert made(tmp_path / "x.sock", None, **more) == [None]
+
+
+def act(mailbox: Mailbox) -> None:
+    """Does what a descriptor that is ready by now is watched for."""
+    ready = mailbox.wait(0.0)
+    assert isinstance(ready, Ready)
+    ready.act()
+
+
+def test_who_comes_while_no_descriptor_is_left_waits_and_is_let_in_later(tmp_path: Path) -> None:
+    path, clock, listeners = tmp_path / "x.sock", FakeClock(), Listeners()
+    mailbox = Mailbox(clock)
+    said: list[str | None] = []
+    admitted: list[socket.socket] = []
+    listener = UnixListener(
+        path, listeners, mailbox, clock,
+        admit=lambda client, _: admitted.append(client), opened=said.append, failed=said.append,
+    )  # fmt: skip
+    listener.act()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as program:
+        program.connect(str(path))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            act(mailbox)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert said == [None, f"cannot take connections on {path}: Too many open files"]
+        assert not listener.is_open
+        assert path.is_socket()
+        clock.go(RETRY)
+        listener.act()
+        act(mailbox)
+        assert said[2:] == [None]
+        (client,) = admitted
+        client.close()
+    listener.close()
+    listeners.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to any group takes root")
