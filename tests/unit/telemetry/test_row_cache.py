@@ -1,5 +1,6 @@
 """What a queue that drains fast costs: nothing is read back, and a reading that comes alone is one page of the log."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,11 +85,11 @@ def test_large_readings_are_not_kept_in_memory(queue: Queue) -> None:
 
 
 def test_what_was_dropped_is_not_sent_from_memory(path: Path) -> None:
-    queue = Queue(path, Bounds(max_messages=100), FakeClock())
-    queue.add(readings(0, 90))
-    queue.add(readings(90, 20))
-    assert len(queue._row_cache._rows) == queue.count == 100
-    assert take(queue) == list(range(10, 110))
+    with contextlib.closing(Queue(path, Bounds(max_messages=100), FakeClock())) as queue:
+        queue.add(readings(0, 90))
+        queue.add(readings(90, 20))
+        assert len(queue._row_cache._rows) == queue.count == 100
+        assert take(queue) == list(range(10, 110))
 
 
 def test_a_reading_that_comes_alone_is_one_page_of_the_log(queue: Queue, path: Path) -> None:
