@@ -6,20 +6,20 @@
 
 _shtab_fleet_agent_commands() {
   local _commands=(
-    adopt:'take over a certificate and key that this device has already'
+    adopt:'adopt a certificate and key that this device already has'
     claim:'delete the claim from this device'
     config:'check, show or install the configuration, or print its JSON Schema'
-    credentials:'AWS credentials for a program, from the device'"'"'s own identity'
-    doctor:'find out what is wrong, and what to type'
-    import:'write a configuration from AWS IoT Device Client'"'"'s or Greengrass'"'"'s'
-    key:'make the device'"'"'s key in the factory, or print what the cloud knows it by'
+    credentials:'get AWS credentials for a program'
+    doctor:'find what is wrong, and print the commands that fix it'
+    import:'convert a configuration of AWS IoT Device Client or Greengrass'
+    key:'make the device'"'"'s key in the factory, or print its hash'
     move:'take this device to another account or region'
-    parameters:'show the template parameters'"'"' values and where they come from'
+    parameters:'show the template parameters, with their values and sources'
     provision:'give this device an identity'
-    publish:'hand a reading to the running agent'
-    reset:'forget this device'"'"'s identity'
+    publish:'publish a reading through the running agent'
+    reset:'remove this device'"'"'s identity'
     rotate:'replace this device'"'"'s key and certificate'
-    run:'provision if need be, then carry readings up and orders down'
+    run:'run the daemon: provision if needed, publish readings, carry out orders'
     status:'show identity, daemon and problems'
   )
   _describe 'fleet-agent commands' _commands
@@ -35,23 +35,23 @@ _shtab_fleet_agent_defaults_added=0
 
 _shtab_fleet_agent_adopt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
-  "--cert[certificate\; a CA\'s may follow in it]:FILE:_files"
+  "--cert[certificate, CA certificates may follow]:FILE:_files"
   "--key[its private key, or pkcs11\:\…]:FILE|URI:(FILE URI)"
   "--thing-name[the thing\'s name]:NAME:"
-  "--thing-name-from[the certificate\'s common name (default), or none\: its id is the client id]:identity.thing_name_from:(cn client-id)"
+  "--thing-name-from[take it from the certificate\'s common name (cn, default), or use none\: the certificate id is the client id (client-id)]:identity.thing_name_from:(cn client-id)"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
-  "--force[adopt it\; the identity in use stays until this one is proven]"
-  "--restart[discard an interrupted attempt]"
-  "--delete-files[delete the two files once it is in use]"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
+  "--force[adopt it even so\; the current identity stays until this one is proven]"
+  "--restart[discard an unfinished attempt]"
+  "--delete-files[delete both files once the identity is in use]"
   "--timeout[give up after this long\; 0\: never (default 180)]:SECONDS:"
   "--allow-volatile[accept a state directory in memory]"
 )
@@ -61,23 +61,23 @@ _shtab_fleet_agent_adopt_defaults_added=0
 
 _shtab_fleet_agent_claim_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
-  "--served[only with after_success\: delete in the configuration\; for the service, which has counted good starts]"
+  "--served[for the service, which counts successful starts\: only if the configuration says after_success\: delete]"
   "--force[even if this device has no identity of its own]"
   "--dry-run[only show what would be deleted]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
   ":action:(delete)"
 )
@@ -87,23 +87,23 @@ _shtab_fleet_agent_claim_defaults_added=0
 
 _shtab_fleet_agent_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--root[where the image\'s root partition is mounted (default \/)]:DIR:_files -/"
-  "--fleet-size[how many devices may be switched on together\: spreads their first contacts]:N:"
-  "--force[replace files that say something else]"
+  "--fleet-size[how many devices may be switched on together\: spreads their first connections]:N:"
+  "--force[replace files with other content]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
   ":action:(check show schema install)"
 )
@@ -113,15 +113,15 @@ _shtab_fleet_agent_config_defaults_added=0
 
 _shtab_fleet_agent_credentials_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
-  "--role-alias[the role alias (default\: the only one that this user may have)]:NAME:"
-  "--token-file[instead, write this user\'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL]:FILE:_files"
+  "--role-alias[role alias (default\: the only one that this user may have)]:NAME:"
+  "--token-file[instead, write this user\'s token for AWS_CONTAINER_CREDENTIALS_FULL_URI to FILE (mode 0600), and print the URL]:FILE:_files"
   "--timeout[give up after this long\; 0\: never (default 60)]:SECONDS:"
-  "--state-dir[state directory of the agent that is meant]:DIR:_files -/"
-  "--runtime-dir[its runtime directory]:DIR:_files -/"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
+  "--state-dir[state directory of the running agent]:DIR:_files -/"
+  "--runtime-dir[runtime directory of the running agent]:DIR:_files -/"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -129,27 +129,27 @@ _shtab_fleet_agent_credentials_defaults_added=0
 
 _shtab_fleet_agent_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--online[check AWS IoT, too\: the connection, and each topic that the claim and the device need]"
-  "--fix[fix modes and owners]"
+  "--online[also check AWS IoT\: the connection, and each topic that the claim and the device need]"
+  "--fix[correct modes and owners]"
   "--image[check an image that is mounted there instead of this device]:ROOT:"
-  "--bundle[write what support needs to a new .tar.gz, without secrets\; s3\:\/\/BUCKET\/PREFIX\: upload it, below the thing\'s name, with the device\'s own AWS credentials]:FILE|s3://…:(FILE s3://…)"
+  "--bundle[write what support needs to a new .tar.gz, without secrets\; s3\:\/\/BUCKET\/PREFIX\: upload it below the thing\'s name, with the device\'s AWS credentials]:FILE|s3://…:(FILE s3://…)"
   "--role-alias[the role alias whose AWS credentials upload the bundle (default\: the only one)]:NAME:"
-  "--account[the AWS account\'s number, for policy statements (default\: ask the AWS CLI)]:ID:"
+  "--account[AWS account number, for policy statements (default\: ask the AWS CLI)]:ID:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -157,12 +157,12 @@ _shtab_fleet_agent_doctor_defaults_added=0
 
 _shtab_fleet_agent_import_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
-  "--out[where ours goes (default\: stdout)]:FILE:_files"
-  "--force[replace what --out names]"
-  ":the other agent\'s configuration, or the folder that has it:_files"
+  "--out[where to write the result (default\: stdout)]:FILE:_files"
+  "--force[overwrite the file that --out names]"
+  ":the other agent\'s configuration, or its folder:_files"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -170,24 +170,24 @@ _shtab_fleet_agent_import_defaults_added=0
 
 _shtab_fleet_agent_key_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
-  "--make[make the key that provisioning will use, in a file or a hardware token, unless there is one]"
-  "--print-hash[print the hash only\; make no key]"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
+  "--make[make the key that provisioning will use, in a file or a hardware token, unless it exists]"
+  "--print-hash[only print the hash\; make no key]"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -196,25 +196,25 @@ _shtab_fleet_agent_key_defaults_added=0
 
 _shtab_fleet_agent_move_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
-  "--to[one of move.allowed]:NAME:"
-  "--dry-run[only show what would be done]"
-  "--timeout[go back after this long\; 0\: never (default\: move.within)\; a running agent uses move.within]:SECONDS:"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
+  "--to[a destination under move.allowed]:NAME:"
+  "--dry-run[only show what would happen]"
+  "--timeout[give up after this long\; 0\: never (default\: move.within)\; a running agent always uses move.within]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -222,20 +222,20 @@ _shtab_fleet_agent_move_defaults_added=0
 
 _shtab_fleet_agent_parameters_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
 )
 
@@ -244,26 +244,26 @@ _shtab_fleet_agent_parameters_defaults_added=0
 
 _shtab_fleet_agent_provision_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
   "--csr[certificate signing request made elsewhere (PEM, at most 2000 bytes)]:FILE:_files"
   "--csr-key[its private key\; without it the identity is not proven]:FILE:_files"
-  "--force[provision again\; the identity in use stays until the new one is proven]"
-  "--restart[discard an interrupted attempt]"
+  "--force[provision again\; the current identity stays until the new one is proven]"
+  "--restart[discard an unfinished attempt]"
   "--timeout[give up after this long\; 0\: never (default 120)]:SECONDS:"
   "--allow-volatile[accept a state directory in memory]"
 )
@@ -273,18 +273,18 @@ _shtab_fleet_agent_provision_defaults_added=0
 
 _shtab_fleet_agent_publish_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--file[read the payload from a file]:FILE:_files"
   "--wait[wait until AWS has acknowledged it]"
-  "--qos[the message\'s quality of service (default 1)]:qos:(0 1)"
+  "--qos[quality of service (default 1)]:qos:(0 1)"
   "--expires[drop the reading if it is not sent within this time, such as 1h]:DURATION:"
   "--timeout[give up after this long\; 0\: never (default 60)]:SECONDS:"
-  "--state-dir[state directory of the agent that is meant]:DIR:_files -/"
-  "--runtime-dir[its runtime directory]:DIR:_files -/"
-  ":the topic (default\: the socket source\'s):"
-  ":the reading\; - reads it from stdin:"
+  "--state-dir[state directory of the running agent]:DIR:_files -/"
+  "--runtime-dir[runtime directory of the running agent]:DIR:_files -/"
+  ":topic (default\: that of the socket source):"
+  ":the reading, or - to read it from stdin:"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -292,25 +292,25 @@ _shtab_fleet_agent_publish_defaults_added=0
 
 _shtab_fleet_agent_reset_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
   "--yes[do not ask]"
-  "--keep-queue[keep readings not yet sent]"
-  "--for-image[the disk becomes an image\: the ledger goes too, and what else is this device\'s own is named]"
+  "--keep-queue[keep unsent readings]"
+  "--for-image[the disk becomes an image\: also remove the ledger, and list what else belongs to this device alone]"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -318,25 +318,25 @@ _shtab_fleet_agent_reset_defaults_added=0
 
 _shtab_fleet_agent_rotate_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
-  "--check[only say whether it is due, also by the exit status]"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
+  "--check[only report whether it is due, also as the exit status]"
   "--force[rotate even if it is not due]"
-  "--dry-run[only show what would be done]"
+  "--dry-run[only show what would happen]"
   "--timeout[give up after this long\; 0\: never (default\: 180)]:SECONDS:"
 )
 
@@ -345,22 +345,22 @@ _shtab_fleet_agent_rotate_defaults_added=0
 
 _shtab_fleet_agent_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--as-owner[started as root\: go on as the owner of the state directory, even if that is not the package\'s user]"
+  "--as-owner[when started as root, continue as the owner of the state directory, even if that is not the package\'s user]"
   "--allow-volatile[accept a state directory in memory]"
 )
 
@@ -369,22 +369,22 @@ _shtab_fleet_agent_run_defaults_added=0
 
 _shtab_fleet_agent_status_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "--config[configuration (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
-  "--json[answer in JSON on stdout]"
+  "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
+  "--json[print the answer as JSON on stdout]"
   {-v,--verbose}"[print more on stderr]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
-  "--ca-file[CA of the endpoint (default\: the system\'s)]:FILE:_files"
+  "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"
   "--cert[claim certificate]:FILE:_files"
   "--key[the claim\'s private key]:FILE:_files"
   "--template-name[provisioning template]:NAME:"
   "--method[key made here (csr, default) or by AWS (keys)]:csr|keys:(csr keys)"
-  "--key-type[kind of key (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
-  "--telemetry-topic[default dt\/\{thing\}\/\{source\}]:TOPIC:"
-  "--state-dir[where the identity is kept (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
-  "--runtime-dir[where status.json and identity.json are shown]:DIR:_files -/"
+  "--key-type[key type (default ec-p256)]:ec-p256|rsa-2048:(ec-p256 rsa-2048)"
+  "--telemetry-topic[topic of readings (default dt\/\{thing\}\/\{source\})]:TOPIC:"
+  "--state-dir[state directory (default \/var\/lib\/fleet-agent)]:DIR:_files -/"
+  "--runtime-dir[runtime directory, for status.json and identity.json]:DIR:_files -/"
   "--template-parameters[template parameters, such as \'\{\"SerialNumber\"\: \"1\"\}\']:JSON:"
-  "--wait[wait until it is healthy and connected, at most this long (default 120\; 0\: for ever)]:SECONDS:"
+  "--wait[wait until the agent is healthy and connected, at most this long (default 120\; 0\: for ever)]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -24,11 +24,11 @@ def register(
     parser = subparsers.add_parser(
         "adopt",
         parents=[common],
-        help="take over a certificate and key that this device has already",
-        description="Makes a certificate and key of this device's own its identity: copies them, proves them by a "
-        "session, and stores them as what is in use. Nothing is asked of AWS IoT, and the files stay as they are. The "
-        "first connections of a certificate that AWS IoT registers by its CA end without an answer: they are tried "
-        "again for two minutes.",
+        help="adopt a certificate and key that this device already has",
+        description="Makes a certificate and key that this device already has its identity: copies them, proves "
+        "them with a connection, and uses them from then on. Nothing is requested from AWS IoT, and the files stay "
+        "as they are. AWS IoT closes the first connections of a certificate that it registers by its CA: they are "
+        "retried for two minutes.",
     )
     flags.add_identity(parser)
     flags.add_owner(parser)
@@ -36,11 +36,11 @@ def register(
     group.add_argument(
         "--force",
         action="store_true",
-        help="adopt it; the identity in use stays until this one is proven",
+        help="adopt it even so; the current identity stays until this one is proven",
     )
-    group.add_argument("--restart", action="store_true", help="discard an interrupted attempt")
+    group.add_argument("--restart", action="store_true", help="discard an unfinished attempt")
     group.add_argument(
-        "--delete-files", action="store_true", help="delete the two files once it is in use"
+        "--delete-files", action="store_true", help="delete both files once the identity is in use"
     )
     group.add_argument(
         "--timeout",

@@ -23,10 +23,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--state-dir",
         dest="state_dir",
         metavar="DIR",
-        help="state directory of the agent that is meant",
+        help="state directory of the running agent",
     )
     parser.add_argument(
-        "--runtime-dir", dest="runtime_dir", metavar="DIR", help="its runtime directory"
+        "--runtime-dir",
+        dest="runtime_dir",
+        metavar="DIR",
+        help="runtime directory of the running agent",
     )
 
 

@@ -26,15 +26,15 @@ def register(
         "claim",
         parents=[common],
         help="delete the claim from this device",
-        description="delete: deletes the claim's certificate and key, those that the configuration names or that the "
-        "service loads as credentials, from a device that has an identity of its own. The service does it by itself "
-        "with `claim: {after_success: delete}`. As root.",
+        description="delete: deletes the claim's certificate and key, named by the configuration or loaded by the "
+        "service as credentials, once the device has an identity of its own. With `claim: {after_success: delete}` "
+        "the service does it by itself. Run it as root.",
     )
     parser.add_argument("action", choices=("delete",))
     parser.add_argument(
         "--served",
         action="store_true",
-        help="only with after_success: delete in the configuration; for the service, which has counted good starts",
+        help="for the service, which counts successful starts: only if the configuration says after_success: delete",
     )
     parser.add_argument(
         "--force", action="store_true", help="even if this device has no identity of its own"

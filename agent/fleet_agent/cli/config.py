@@ -20,12 +20,11 @@ def register(
         "config",
         parents=[common],
         help="check, show or install the configuration, or print its JSON Schema",
-        description="check: every error at once, with its place; exit status 78 if there is one. "
-        "show: what file, drop-ins, flags and defaults come to together. "
-        "schema: the JSON Schema of the file, for editors. "
-        "install: puts the configuration, with its drop-ins and the claim it names, into /etc/fleet-agent of an image "
-        "that is mounted at --root, with modes and group as the service wants them; flags go into "
-        "config.d/99-installed.yaml.",
+        description="check: report all errors at once, with their positions; exit status 78 if there are any. "
+        "show: print the result of file, drop-ins, flags and defaults. schema: print the JSON Schema of the file, "
+        "for editors. install: copy the configuration, with its drop-ins and the claim it names, into "
+        "/etc/fleet-agent of the image mounted at --root, with the modes and group that the service needs; flags "
+        "go into config.d/99-installed.yaml.",
     )
     parser.add_argument("action", choices=("check", "show", "schema", "install"))
     group = parser.add_argument_group("install")
@@ -37,11 +36,9 @@ def register(
         metavar="N",
         type=_fleet_size,
         dest=flags.SPREAD,
-        help="how many devices may be switched on together: spreads their first contacts",
+        help="how many devices may be switched on together: spreads their first connections",
     )
-    group.add_argument(
-        "--force", action="store_true", help="replace files that say something else"
-    )
+    group.add_argument("--force", action="store_true", help="replace files with other content")
     flags.add_settings(parser)
     parser.set_defaults(run=run)
 

@@ -29,10 +29,10 @@ def register(
     parser = subparsers.add_parser(
         "credentials",
         parents=[common],
-        help="AWS credentials for a program, from the device's own identity",
-        description="Prints what `credential_process` of every AWS SDK and CLI reads. Asks the running agent, which "
-        "keeps credentials in memory; where none runs, root and the agent's own user ask AWS IoT themselves. "
-        "Needs `credentials` in the configuration.",
+        help="get AWS credentials for a program",
+        description="Prints AWS credentials as the `credential_process` of AWS SDKs and CLI expects them. Asks the "
+        "running agent, which caches them in memory; if none is running, root and the agent's own user ask AWS IoT "
+        "directly. Requires `credentials` in the configuration.",
         epilog="Exit status: 0 done, 2 usage, 69 no agent or AWS not reachable, 73 the token file cannot be written, "
         "75 refused for now, 77 refused by AWS or by the agent's allow-list, 78 wrong on the device.",
     )
@@ -41,12 +41,13 @@ def register(
         metavar="NAME",
         default="",
         type=str,
-        help="the role alias (default: the only one that this user may have)",
+        help="role alias (default: the only one that this user may have)",
     )
     parser.add_argument(
         "--token-file",
         metavar="FILE",
-        help="instead, write this user's token for AWS_CONTAINER_CREDENTIALS_FULL_URI there (0600), and print the URL",
+        help="instead, write this user's token for AWS_CONTAINER_CREDENTIALS_FULL_URI to FILE (mode 0600), and "
+        "print the URL",
     )
     parser.add_argument(
         "--timeout",

@@ -38,18 +38,18 @@ def register(
     parser = subparsers.add_parser(
         "doctor",
         parents=[common],
-        help="find out what is wrong, and what to type",
-        description="Checks everything that the agent needs and changes nothing, except with --fix. Started as root, "
-        "it checks as the agent's user. Exit status: 0 nothing failed, 1 something did.",
+        help="find what is wrong, and print the commands that fix it",
+        description="Checks everything that the agent needs, and changes nothing except with --fix. When started "
+        "as root, it checks as the agent's user. Exit status: 0 no check failed, 1 at least one did.",
     )
     flags.add_settings(parser)
     group = parser.add_argument_group("what to do")
     group.add_argument(
         "--online",
         action="store_true",
-        help="check AWS IoT, too: the connection, and each topic that the claim and the device need",
+        help="also check AWS IoT: the connection, and each topic that the claim and the device need",
     )
-    group.add_argument("--fix", action="store_true", help="fix modes and owners")
+    group.add_argument("--fix", action="store_true", help="correct modes and owners")
     group.add_argument(
         "--image",
         metavar="ROOT",
@@ -58,8 +58,8 @@ def register(
     group.add_argument(
         "--bundle",
         metavar="FILE|s3://…",
-        help="write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: upload it, below the "
-        "thing's name, with the device's own AWS credentials",
+        help="write what support needs to a new .tar.gz, without secrets; s3://BUCKET/PREFIX: upload it below the "
+        "thing's name, with the device's AWS credentials",
     )
     group.add_argument(
         "--role-alias",
@@ -72,7 +72,7 @@ def register(
         "--account",
         metavar="ID",
         type=_account,
-        help="the AWS account's number, for policy statements (default: ask the AWS CLI)",
+        help="AWS account number, for policy statements (default: ask the AWS CLI)",
     )
     parser.set_defaults(run=run)
 

@@ -12,7 +12,7 @@ fleet-agent provision --endpoint a1b2c3-ats.iot.eu-west-1.amazonaws.com \\
 
 EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "": (
-        ("get an identity and say who this device is now", "fleet-agent provision"),
+        ("get an identity and print the thing name", "fleet-agent provision"),
         ("what is wrong, if anything", "fleet-agent status"),
         ("is the configuration right?", "fleet-agent config check"),
     ),
@@ -26,44 +26,44 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "provision": (
         ("with /etc/fleet-agent/config.yaml", "fleet-agent provision"),
         (
-            "with flags alone, as AWS's sample has them",
+            "with flags only, named as in AWS's sample",
             _BY_FLAGS,
         ),
         (
-            "with a key that is somewhere else",
+            "with a key that was made elsewhere",
             "fleet-agent provision --csr device.csr --csr-key device.key",
         ),
         (
-            "once more; the identity in use stays until the new one is proven",
+            "again; the current identity stays until the new one is proven",
             "fleet-agent provision --force",
         ),
         ("in a script", "fleet-agent provision --json --timeout 300"),
     ),
     "adopt": (
         (
-            "a certificate that the factory or another agent left; its thing is pump-7",
+            "a certificate from the factory or another agent, for the thing pump-7",
             "fleet-agent adopt --cert device.pem.crt --key device.pem.key --thing-name pump-7",
         ),
-        ("what the configuration's section identity names", "fleet-agent adopt"),
+        ("as the section identity of the configuration says", "fleet-agent adopt"),
     ),
     "status": (
-        ("for people", "fleet-agent status"),
+        ("for a person", "fleet-agent status"),
         ("in a script, until it is connected", "fleet-agent status --wait 60"),
-        ("the thing's name alone", "fleet-agent status --json | jq -r .thing_name"),
+        ("only the thing name", "fleet-agent status --json | jq -r .thing_name"),
     ),
     "doctor": (
-        ("everything that can be seen without the network", "fleet-agent doctor"),
+        ("everything that can be checked offline", "fleet-agent doctor"),
         (
-            "and whether AWS IoT lets claim and device do what they need",
+            "also whether AWS IoT lets the claim and the device do what they need",
             "fleet-agent doctor --online --account 123456789012",
         ),
-        ("put owners and modes right", "fleet-agent doctor --fix"),
+        ("correct owners and modes", "fleet-agent doctor --fix"),
         ("an image mounted at /mnt, before it is copied", "fleet-agent doctor --image /mnt"),
         ("for a support case", "fleet-agent doctor --online --bundle support.tar.gz"),
     ),
     "credentials": (
         (
-            "what `credential_process =` names in ~/.aws/config of a user that is allowed",
+            "as `credential_process` in ~/.aws/config of an allowed user",
             "fleet-agent credentials --role-alias logs",
         ),
         (
@@ -74,7 +74,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "publish": (
         ("a reading; returns once it is durable", "fleet-agent publish '{\"celsius\": 21.5}'"),
         (
-            "to a topic, until AWS has it, in a script",
+            "to a given topic, waiting until AWS has it",
             "fleet-agent publish 'dt/{thing}/meter' 12.5 --wait --timeout 120",
         ),
         (
@@ -84,15 +84,18 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "key": (
         (
-            "in the factory, for the list of devices that the cloud expects",
+            "in the factory, for the list of expected devices",
             "fleet-agent key --make",
         ),
-        ("what the cloud knows this device's key by", "fleet-agent key --print-hash"),
+        (
+            "the hash that identifies this device's key in the cloud",
+            "fleet-agent key --print-hash",
+        ),
     ),
-    "parameters": (("what this device would send to the template", "fleet-agent parameters"),),
+    "parameters": (("what this device would send", "fleet-agent parameters"),),
     "config": (
-        ("every error at once", "fleet-agent config check"),
-        ("what file, drop-ins and flags come to", "fleet-agent config show --port 443"),
+        ("report all errors at once", "fleet-agent config check"),
+        ("the result of file, drop-ins and flags", "fleet-agent config show --port 443"),
         (
             "into an image mounted at /mnt, with its claim, for 5000 devices",
             "fleet-agent config install --root /mnt --config image/config.yaml --fleet-size 5000",
@@ -103,16 +106,16 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "reset": (
-        ("what would go", "fleet-agent reset"),
+        ("show what would be removed", "fleet-agent reset"),
         (
-            "forget this device's identity; the next start provisions it again",
+            "remove this device's identity; the next start provisions it again",
             "fleet-agent reset --yes",
         ),
         ("before an image is taken of this disk", "fleet-agent reset --for-image --yes"),
     ),
     "rotate": (
         ("is it due? 0 yes, 1 no, 2 no identity, 255 error", "fleet-agent rotate --check"),
-        ("if it is due; a running agent is asked to do it", "fleet-agent rotate"),
+        ("rotate if due; a running agent does the work", "fleet-agent rotate"),
         ("now", "fleet-agent rotate --force"),
     ),
     "move": (
@@ -120,12 +123,12 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("to a destination of move.allowed", "fleet-agent move --to frankfurt"),
     ),
     "claim": (
-        ("what would go", "fleet-agent claim delete --dry-run"),
-        ("now, by hand and as root", "fleet-agent claim delete"),
+        ("show what would be removed", "fleet-agent claim delete --dry-run"),
+        ("delete it now, as root", "fleet-agent claim delete"),
     ),
     "import": (
         (
-            "from AWS IoT Device Client, to look at",
+            "from AWS IoT Device Client, to stdout",
             "fleet-agent import ~/.aws-iot-device-client/aws-iot-device-client.conf",
         ),
         (

@@ -15,15 +15,15 @@ from fleet_agent.errors import StateDirectoryError, UsageError
 _SETTINGS = (
     ("--endpoint", "endpoint", None, "HOST", "endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)"),
     ("--port", "port", None, "PORT", "8883 (default), or 443 through firewalls"),
-    ("--ca-file", "ca_file", "--ca_file", "FILE", "CA of the endpoint (default: the system's)"),
+    ("--ca-file", "ca_file", "--ca_file", "FILE", "CA certificates for the endpoint (default: the system's)"),
     ("--cert", "claim.certificate", None, "FILE", "claim certificate"),
     ("--key", "claim.private_key", None, "FILE", "the claim's private key"),
     ("--template-name", "provisioning.template", "--template_name", "NAME", "provisioning template"),
     ("--method", "provisioning.method", None, "csr|keys", "key made here (csr, default) or by AWS (keys)"),
-    ("--key-type", "provisioning.key.type", None, "ec-p256|rsa-2048", "kind of key (default ec-p256)"),
-    ("--telemetry-topic", "telemetry.topic", None, "TOPIC", "default dt/{thing}/{source}"),
-    ("--state-dir", "state_dir", "--state_dir", "DIR", "where the identity is kept (default /var/lib/fleet-agent)"),
-    ("--runtime-dir", "runtime_dir", None, "DIR", "where status.json and identity.json are shown"),
+    ("--key-type", "provisioning.key.type", None, "ec-p256|rsa-2048", "key type (default ec-p256)"),
+    ("--telemetry-topic", "telemetry.topic", None, "TOPIC", "topic of readings (default dt/{thing}/{source})"),
+    ("--state-dir", "state_dir", "--state_dir", "DIR", "state directory (default /var/lib/fleet-agent)"),
+    ("--runtime-dir", "runtime_dir", None, "DIR", "runtime directory, for status.json and identity.json"),
 )  # fmt: skip
 
 _PARAMETERS = "provisioning.parameters"
@@ -43,9 +43,11 @@ _ASKED_FOR = ("claim.", "provisioning.")
 
 def add_identity(parser: argparse.ArgumentParser) -> None:
     """Gives a verb the flags of an identity that the device has already, and those for settings but a claim's."""
-    group = parser.add_argument_group("the identity (over the configuration's section identity)")
+    group = parser.add_argument_group(
+        "the identity (overrides the section identity of the configuration)"
+    )
     group.add_argument(
-        "--cert", dest=_IDENTITY[0], metavar="FILE", help="certificate; a CA's may follow in it"
+        "--cert", dest=_IDENTITY[0], metavar="FILE", help="certificate, CA certificates may follow"
     )
     group.add_argument(
         "--key", dest=_IDENTITY[1], metavar="FILE|URI", help="its private key, or pkcs11:…"
@@ -56,9 +58,10 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
         "--thing-name-from",
         dest=_IDENTITY[3],
         choices=("cn", "client-id"),
-        help="the certificate's common name (default), or none: its id is the client id",
+        help="take it from the certificate's common name (cn, default), or use none: the certificate id is the "
+        "client id (client-id)",
     )
-    group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
+    group = parser.add_argument_group("settings (override or replace the configuration file)")
     for flag, setting, _, metavar, text in _SETTINGS:
         if not setting.startswith(_ASKED_FOR):
             group.add_argument(
@@ -72,7 +75,7 @@ def add_identity(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Gives a verb the flags for settings."""
-    group = parser.add_argument_group("settings (over the configuration file, or instead of it)")
+    group = parser.add_argument_group("settings (override or replace the configuration file)")
     for flag, setting, sample, metavar, text in _SETTINGS:
         group.add_argument(
             flag, dest=setting, metavar=metavar, help=text, type=_port if flag == "--port" else str
@@ -91,7 +94,8 @@ def add_owner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-owner",
         action="store_true",
-        help="started as root: go on as the owner of the state directory, even if that is not the package's user",
+        help="when started as root, continue as the owner of the state directory, even if that is not the "
+        "package's user",
     )
 
 

@@ -39,18 +39,20 @@ def register(
     parser = subparsers.add_parser(
         "import",
         parents=[common],
-        help="write a configuration from AWS IoT Device Client's or Greengrass's",
-        description="Reads the configuration of AWS IoT Device Client (JSON) or of Greengrass with fleet provisioning "
-        "(the Java nucleus's plugin or nucleus lite, YAML) and writes ours. What has no equivalent is named on stderr, "
-        "with what to do instead, and in the file's first lines. A certificate and key that the other agent has for "
-        "itself become the section identity, to be adopted. No secret is copied. "
-        "Exit status: 0 written, 78 when it is no such file, or something in what was written must be corrected first.",
+        help="convert a configuration of AWS IoT Device Client or Greengrass",
+        description="Converts the configuration of AWS IoT Device Client (JSON), or of Greengrass with fleet "
+        "provisioning (the Java nucleus's plugin or nucleus lite, YAML). Settings without an equivalent are listed "
+        "on stderr and in the file's first lines, with what to do instead. The other agent's own certificate and "
+        "key become the section identity, to be adopted. No secret is copied. Exit status: 0 written, 78 the file "
+        "has another format, or the result must be corrected first.",
     )
     parser.add_argument(
-        "file", metavar="FILE", help="the other agent's configuration, or the folder that has it"
+        "file", metavar="FILE", help="the other agent's configuration, or its folder"
     )
-    parser.add_argument("--out", metavar="FILE", help="where ours goes (default: stdout)")
-    parser.add_argument("--force", action="store_true", help="replace what --out names")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where to write the result (default: stdout)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the file that --out names")
     parser.set_defaults(run=run)
 
 

@@ -16,10 +16,10 @@ def register(
     parser = subparsers.add_parser(
         "key",
         parents=[common],
-        help="make the device's key in the factory, or print what the cloud knows it by",
-        description="Prints the SHA-256 of the device's public key (SubjectPublicKeyInfo, DER, in hexadecimal), which "
-        "fleet-cloud devices expect takes: then a claim is worth nothing without this device. Of an identity being "
-        "replaced it is the key to come. The key itself stays where it is.",
+        help="make the device's key in the factory, or print its hash",
+        description="Prints the SHA-256 of the device's public key (SubjectPublicKeyInfo, DER, in hexadecimal), "
+        "for fleet-cloud devices expect: the claim is then useless without this device. While the identity is "
+        "being replaced, it is the new key's. The key itself never leaves the device.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
@@ -27,10 +27,10 @@ def register(
     action.add_argument(
         "--make",
         action="store_true",
-        help="make the key that provisioning will use, in a file or a hardware token, unless there is one",
+        help="make the key that provisioning will use, in a file or a hardware token, unless it exists",
     )
     action.add_argument(
-        "--print-hash", action="store_true", help="print the hash only; make no key"
+        "--print-hash", action="store_true", help="only print the hash; make no key"
     )
     parser.add_argument(
         "--allow-volatile", action="store_true", help="accept a state directory in memory"

@@ -28,19 +28,21 @@ def register(
         "move",
         parents=[common],
         help="take this device to another account or region",
-        description="Gets an identity at a destination that the configuration names under move.allowed, by that "
-        "destination's claim, proves it by a session, and only then uses it. What is not proven in time is given up: "
-        "the device goes on where it was. A running agent is asked to do it.",
+        description="Moves to a destination listed under move.allowed: gets an identity there by that "
+        "destination's claim, proves it with a connection, and only then uses it. If it is not proven in time, the "
+        "device stays where it is. If the agent is running, it does the work.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
-    parser.add_argument("--to", required=True, metavar="NAME", help="one of move.allowed")
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    parser.add_argument(
+        "--to", required=True, metavar="NAME", help="a destination under move.allowed"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would happen")
     parser.add_argument(
         "--timeout",
         type=flags.seconds,
         metavar="SECONDS",
-        help="go back after this long; 0: never (default: move.within); a running agent uses move.within",
+        help="give up after this long; 0: never (default: move.within); a running agent always uses move.within",
     )
     parser.set_defaults(run=run)
 

@@ -19,8 +19,9 @@ def register(
     parser = subparsers.add_parser(
         "parameters",
         parents=[common],
-        help="show the template parameters' values and where they come from",
-        description="Exit status: 0 every parameter has a value, 78 at least one has none.",
+        help="show the template parameters, with their values and sources",
+        description="Shows the parameters that this device sends to the provisioning template. Exit status: 0 "
+        "every parameter has a value, 78 at least one has none.",
     )
     flags.add_settings(parser)
     parser.set_defaults(run=run)

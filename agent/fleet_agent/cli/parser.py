@@ -77,19 +77,19 @@ def command_line(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line, or with one verb filled in only (the rest costs its imports)."""
     top = _Parser(
         prog=PROGRAM,
-        description="Gives this device an identity in AWS IoT Core from a claim, keeps it, "
-        "and carries readings up and orders down.",
-        epilog="Exit status: 0 done, 2 usage, 69 not reachable, 73 state directory, 75 refused for now, "
-        "77 refused by AWS, 78 wrong on the device.",
+        description="Provisions this device in AWS IoT Core by claim, keeps its identity, publishes readings and "
+        "carries out orders.",
+        epilog="Exit status: 0 success, 2 usage error, 69 not reachable, 73 state directory not usable, 75 refused "
+        "for now, 77 refused by AWS, 78 configuration or files on the device wrong.",
     )
     top.add_argument("--version", action="version", version=f"fleet-agent {__version__}")
     common = _Parser(add_help=False)
     common.add_argument(
         "--config",
         metavar="FILE",
-        help="configuration (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)",
+        help="configuration file (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)",
     )
-    common.add_argument("--json", action="store_true", help="answer in JSON on stdout")
+    common.add_argument("--json", action="store_true", help="print the answer as JSON on stdout")
     common.add_argument("-v", "--verbose", action="store_true", help="print more on stderr")
     subparsers = top.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=_Parser, prog=PROGRAM

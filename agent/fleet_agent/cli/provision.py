@@ -21,8 +21,8 @@ def register(
         "provision",
         parents=[common],
         help="give this device an identity",
-        description="Gets an identity by the claim, proves it and stores it; after an interruption it goes on. On a "
-        "provisioned device it reports that and changes nothing.",
+        description="Gets an identity by claim, proves it with a connection and stores it. Resumes after an "
+        "interruption. On a provisioned device it reports the identity and changes nothing.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
@@ -38,9 +38,9 @@ def register(
     group.add_argument(
         "--force",
         action="store_true",
-        help="provision again; the identity in use stays until the new one is proven",
+        help="provision again; the current identity stays until the new one is proven",
     )
-    group.add_argument("--restart", action="store_true", help="discard an interrupted attempt")
+    group.add_argument("--restart", action="store_true", help="discard an unfinished attempt")
     group.add_argument(
         "--timeout",
         type=flags.seconds,

@@ -43,21 +43,21 @@ def register(
     parser = subparsers.add_parser(
         "publish",
         parents=[common],
-        help="hand a reading to the running agent",
-        description="Returns once the reading is durable; with --wait once AWS has acknowledged it. "
-        "Needs a `socket` under telemetry.sources. What parses as JSON is sent as JSON, other text as text.",
-        epilog="Exit status: 0 done, 2 usage, 69 no agent running here, or time is up, 75 not stored, "
-        "77 not allowed, or never to be sent.",
+        help="publish a reading through the running agent",
+        description="Returns once the reading is durable, with --wait once AWS has acknowledged it. Requires a "
+        "`socket` under telemetry.sources. Valid JSON is sent as JSON, other text as text.",
+        epilog="Exit status: 0 success, 2 usage error, 69 no agent is running, or timed out, 75 not stored, 77 not "
+        "allowed, or can never be sent.",
     )
     parser.add_argument(
-        "topic", metavar="TOPIC", nargs="?", help="the topic (default: the socket source's)"
+        "topic", metavar="TOPIC", nargs="?", help="topic (default: that of the socket source)"
     )
     parser.add_argument(
         "payload",
         metavar="PAYLOAD",
         nargs="?",
         type=str,
-        help=f"the reading; {_STDIN} reads it from stdin",
+        help=f"the reading, or {_STDIN} to read it from stdin",
     )
     parser.add_argument("--file", metavar="FILE", help="read the payload from a file")
     parser.add_argument("--wait", action="store_true", help="wait until AWS has acknowledged it")
@@ -66,7 +66,7 @@ def register(
         type=int,
         choices=(0, 1),
         default=1,
-        help="the message's quality of service (default 1)",
+        help="quality of service (default 1)",
     )
     parser.add_argument(
         "--expires",

@@ -23,20 +23,21 @@ def register(
     parser = subparsers.add_parser(
         "reset",
         parents=[common],
-        help="forget this device's identity",
-        description="Removes the identity, attempts under way, the queue of readings, the hardware's fingerprint, and "
-        "names the certificates to retire in the cloud. Claim and configuration stay: the next start provisions it "
-        "again. Without --yes it asks; without a terminal it only shows what would go. Stop the service first.",
+        help="remove this device's identity",
+        description="Removes the identity, unfinished attempts, the queue of readings and the hardware fingerprint, "
+        "and lists the certificates to retire in the cloud. Claim and configuration stay: the next start provisions "
+        "the device again. Without --yes it asks first; without a terminal it only shows what would be removed. "
+        "Stop the service first.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
     group = parser.add_argument_group("what to do")
     group.add_argument("--yes", action="store_true", help="do not ask")
-    group.add_argument("--keep-queue", action="store_true", help="keep readings not yet sent")
+    group.add_argument("--keep-queue", action="store_true", help="keep unsent readings")
     group.add_argument(
         "--for-image",
         action="store_true",
-        help="the disk becomes an image: the ledger goes too, and what else is this device's own is named",
+        help="the disk becomes an image: also remove the ledger, and list what else belongs to this device alone",
     )
     parser.set_defaults(run=run)
 

@@ -49,16 +49,18 @@ def register(
         "rotate",
         parents=[common],
         help="replace this device's key and certificate",
-        description="Makes a new key, has a certificate made for it, proves it by a session, and only then uses it. "
-        "A running agent is asked to do it, and reconnects by itself.",
+        description="Makes a new key, gets a certificate for it, proves it with a connection, and only then uses "
+        "it. If the agent is running, it does the work and reconnects.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
     parser.add_argument(
-        "--check", action="store_true", help="only say whether it is due, also by the exit status"
+        "--check",
+        action="store_true",
+        help="only report whether it is due, also as the exit status",
     )
     parser.add_argument("--force", action="store_true", help="rotate even if it is not due")
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would happen")
     parser.add_argument(
         "--timeout",
         type=flags.seconds,

@@ -26,9 +26,9 @@ def register(
     parser = subparsers.add_parser(
         "run",
         parents=[common],
-        help="provision if need be, then carry readings up and orders down",
-        description="The daemon: provisions if need be, connects as the thing, publishes readings and carries out "
-        "orders, until SIGTERM.",
+        help="run the daemon: provision if needed, publish readings, carry out orders",
+        description="Runs the daemon: provisions if needed, connects as the thing, publishes readings and carries "
+        "out orders, until SIGTERM.",
     )
     flags.add_settings(parser)
     flags.add_owner(parser)

@@ -46,8 +46,8 @@ def register(
         "status",
         parents=[common],
         help="show identity, daemon and problems",
-        description="Exit status: 0 healthy, perhaps with notices; 1 provisioned but with a problem; 3 not running; "
-        "4 not provisioned.",
+        description="Shows who this device is, what the agent does, and what is wrong. Exit status: 0 healthy, "
+        "perhaps with notices; 1 provisioned but with a problem; 3 not running; 4 not provisioned.",
     )
     flags.add_settings(parser)
     parser.add_argument(
@@ -56,7 +56,7 @@ def register(
         type=flags.seconds,
         const=_WAIT,
         metavar="SECONDS",
-        help=f"wait until it is healthy and connected, at most this long (default {_WAIT:g}; 0: for ever)",
+        help=f"wait until the agent is healthy and connected, at most this long (default {_WAIT:g}; 0: for ever)",
     )
     parser.set_defaults(run=run)
 
