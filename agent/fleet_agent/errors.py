@@ -118,9 +118,15 @@ class UnreachableError(AgentError):
 
 
 class StateDirectoryError(AgentError):
-    """The state directory cannot be written, or what is in it cannot be trusted."""
+    """The state directory cannot be written, or not be read: the disk is full, read-only, failing."""
 
     exit_status = Exit.CANNOT_WRITE
+
+
+class StateDamagedError(StateDirectoryError):
+    """Something in the state directory is not as the agent wrote it, or may not be read: no restart mends that."""
+
+    exit_status = Exit.WRONG_ON_DEVICE
 
 
 class TemporaryError(AgentError):

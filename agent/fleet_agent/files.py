@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fleet_agent import pasted
-from fleet_agent.errors import STATE_DAMAGED, StateDirectoryError
+from fleet_agent.errors import STATE_DAMAGED, StateDamagedError, StateDirectoryError
 from fleet_agent.pinned import open_to_read, pinned
 
 _PIECE = 1 << 18
 
 # What a file system answers that knows no modes.
 _NO_MODES = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+
+# Something else than the agent puts there stands at the end of the path, or on the way.
+_IN_THE_WAY = (errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+_READS = ("read", "look at", "look into")
+_OPEN_UP = (
+    "Run as its owner. Where it came with others' files, such as a restored backup's, or its mode was changed: "
+    "sudo fleet-agent doctor --fix"
+)
 
 _REMEDIES = {
     errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
@@ -47,17 +56,19 @@ def _reported(action: str, path: Path) -> Iterator[Path]:
             yield safe
     except OSError as error:
         title = f"Cannot {action} {path}: {error.strerror or error}."
-        if isinstance(error, _NotOursError) or error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise StateDirectoryError(
+        if isinstance(error, _NotOursError) or error.errno in _IN_THE_WAY:
+            raise StateDamagedError(
                 title, remedy=out_of_the_way(path), code=STATE_DAMAGED
             ) from error
-        raise StateDirectoryError(
-            title,
-            remedy=_REMEDIES.get(
-                error.errno or 0, "Look at the folder's owner, mode and file system."
-            ),
-            code=f"state-{errno.errorcode.get(error.errno or 0, 'error').lower()}",
-        ) from error
+        code = f"state-{errno.errorcode.get(error.errno or 0, 'error').lower()}"
+        remedy = _REMEDIES.get(
+            error.errno or 0, "Look at the folder's owner, mode and file system."
+        )
+        if error.errno in _FORBIDDEN and action in _READS:
+            raise StateDamagedError(title, remedy=_OPEN_UP, code=code) from error
+        if error.errno == errno.EEXIST:
+            raise StateDamagedError(title, remedy=remedy, code=code) from error
+        raise StateDirectoryError(title, remedy=remedy, code=code) from error
 
 
 def out_of_the_way(path: Path) -> str:
@@ -224,7 +235,7 @@ def remove(path: Path, *, sync: bool = True) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder of plain files; one that is not there is fine, and of a link only the link goes.
+    """Removes a folder with all that is in it; one that is not there is fine, and of a link only the link goes.
 
     Raises:
         StateDirectoryError: It cannot be removed.
@@ -234,26 +245,16 @@ def remove_folder(path: Path) -> None:
             folder.unlink()
         if not folder.is_dir():
             return
-        for name in os.listdir(folder):  # noqa: PTH208 - names, to be used below what is held
-            with pinned(path / name) as file:
-                file.unlink()
+        found = os.listdir(folder)  # noqa: PTH208 - names, to be used below what is held
+    for name in found:
+        # Also a folder where a file should be, as somebody's `mkdir` leaves it.
+        if is_folder(path / name) and not is_link(path / name):
+            remove_folder(path / name)
+        else:
+            remove(path / name, sync=False)
+    with _reported("remove", path) as folder:
         folder.rmdir()
         _fsync_folder(folder.parent)
-
-
-def remove_folders(path: Path) -> None:
-    """Removes a folder of plain files, links and folders of plain files; one that is not there is fine.
-
-    Raises:
-        StateDirectoryError: It cannot be removed.
-    """
-    with _reported("remove", path) as folder:
-        is_ours = folder.is_dir() and not folder.is_symlink()
-        names = os.listdir(folder) if is_ours else []  # noqa: PTH208 - names, to be used below what is held
-    for name in names:
-        if is_folder(path / name):
-            remove_folder(path / name)
-    remove_folder(path)
 
 
 def owner(path: Path) -> int | None:
@@ -275,6 +276,33 @@ def is_link(path: Path) -> bool:
     """
     with _reported("look at", path) as target:
         return target.is_symlink()
+
+
+def link(path: Path) -> str | None:
+    """Where a symbolic link points to; None when nothing is there.
+
+    Raises:
+        StateDirectoryError: It is no link, or the disk does not say.
+    """
+    with _reported("look at", path) as target, contextlib.suppress(FileNotFoundError):
+        try:
+            return str(target.readlink())
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise _NotOursError(errno.EINVAL, "it is no symbolic link") from error
+            raise
+    return None
+
+
+def names(path: Path) -> list[str]:
+    """The names in a folder; none when it is not there.
+
+    Raises:
+        StateDirectoryError: It is no folder, or cannot be read.
+    """
+    with _reported("look into", path) as folder, contextlib.suppress(FileNotFoundError):
+        return os.listdir(folder)  # noqa: PTH208 - names are wanted
+    return []
 
 
 def is_folder(path: Path) -> bool:

@@ -101,9 +101,13 @@ def test_a_damaged_identity_can_be_reset(agent: Agent) -> None:
     (agent.credentials / "0001/issued.json").write_text("{")
     (agent.credentials / "current").unlink()
     (agent.credentials / "current").symlink_to("nonsense")
+    (agent.credentials / "0001/proven").unlink()
+    (agent.credentials / "0001/proven").mkdir()
+    (agent.state_dir / "move-to").symlink_to("nowhere")
     done = reset(agent, "--yes")
     assert done.status == 0, done.stderr
     assert done.answer["retire"] == [first]
+    assert left(agent) == {"lock", "ledger.jsonl"}
     assert agent.provision().status == 0
 
 

@@ -241,6 +241,17 @@ def test_removing_a_folder_of_files(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_removing_a_folder_with_whatever_somebody_put_there(tmp_path: Path) -> None:
+    """A `mkdir` in the place of a file kept `reset` from ending, and a replaced generation from going."""
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/f").touch()
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    (tmp_path / "a/b/link").symlink_to(tmp_path / "precious")
+    os.mkfifo(tmp_path / "a/b/fifo")
+    files.remove_folder(tmp_path / "a")
+    assert [path.name for path in tmp_path.rglob("*")] == ["precious", "f"]
+
+
 def test_removing_a_link_to_a_folder_removes_the_link(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious/f").touch()
@@ -274,7 +285,6 @@ def theirs(tmp_path: Path) -> Iterator[Path]:
         lambda path: files.point(path.with_name("link"), "new"),
         files.remove,
         files.remove_folder,
-        files.remove_folders,
         files.read,
         files.is_there,
         files.owner,
@@ -299,7 +309,7 @@ def test_root_reads_and_writes_in_another_users_folder(theirs: Path) -> None:
     files.append_line(theirs / "below" / "lines", "one")
     files.move(theirs / "below" / "f", theirs / "below" / "g")
     files.point(theirs / "below" / "link", "g")
-    files.remove_folders(theirs / "below")
+    files.remove_folder(theirs / "below")
     assert not (theirs / "below").exists()
 
 

@@ -91,7 +91,7 @@ def _barred(error: OSError) -> DeviceError | None:
         return None
     return DeviceError(
         f"Cannot look at {error.filename}: {error.strerror}.",
-        remedy="Run as root, with sudo, or as the agent's user."
+        remedy="Run as root, with sudo, or as the agent's user. If it was that user: sudo fleet-agent doctor --fix"
         if error.errno == errno.EACCES
         else "Name another place: see fleet-agent config show",
         code="not-readable",

@@ -15,11 +15,11 @@ from fleet_agent.cli.terminal import Line, Styled
 from fleet_agent.clock import SystemClock, text
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError
+from fleet_agent.errors import AgentError, DeviceError, StateDamagedError
 from fleet_agent.health import status_file
 from fleet_agent.health.problems import Severity
 from fleet_agent.identity import recovery_state
-from fleet_agent.identity.in_use import DAMAGES, in_use
+from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.record import record
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 @record
 class _Seen:
-    """What there is at one moment; ``damage``: why the credential on disk, or an attempt, is not usable."""
+    """What there is at one moment; ``damage``: why the credential on disk, an attempt or the ledger is not usable."""
 
     credential: Credential | None
     damage: AgentError | None = None
@@ -128,9 +128,10 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     process = holder(state_dir)
     credential, credential_damage = _unless_damaged(lambda: in_use(store))
     pending, attempt_damage = _unless_damaged(store.pending)
+    _, ledger_damage = _unless_damaged(store.ledger.latest)
     return _Seen(
         credential=credential,
-        damage=credential_damage or attempt_damage,
+        damage=credential_damage or attempt_damage or ledger_damage,
         pending=pending,
         recovery=recovery_state.read(state_dir),
         process=process,
@@ -141,9 +142,7 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
 def _unless_damaged(look: Callable[[], _T | None]) -> tuple[_T | None, AgentError | None]:
     try:
         return look(), None
-    except AgentError as error:
-        if error.code not in DAMAGES:
-            raise
+    except (StateDamagedError, DeviceError) as error:
         return None, error
 
 

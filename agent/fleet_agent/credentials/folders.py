@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from fleet_agent import files, foreign
 from fleet_agent.credentials import records
 from fleet_agent.credentials.model import Generation
-from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDirectoryError
+from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDamagedError
 
 _T = TypeVar("_T")
 
@@ -42,24 +42,13 @@ class Folders:
     def numbers(self) -> list[int]:
         """The numbers of all generations, ascending."""
         self._refuse_link()
-        try:
-            names = [path.name for path in self.root.iterdir() if path.is_dir()]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StateDirectoryError(
-                f"Cannot look into {self.root}: {error.strerror}.",
-                remedy=files.out_of_the_way(self.root)
-                if isinstance(error, NotADirectoryError)
-                else "Run as its owner or as root.",
-                code="state-not-readable",
-            ) from error
-        return sorted(int(name) for name in names if name.isdecimal())
+        names = [name for name in files.names(self.root) if name.isdecimal()]
+        return sorted(int(name) for name in names if files.is_folder(self.root / name))
 
     def _refuse_link(self) -> None:
         """Whoever may create links here could have keys written to where they can read them."""
         if files.is_link(self.root):
-            raise StateDirectoryError(
+            raise StateDamagedError(
                 f"{self.root} is a symbolic link, which is refused.",
                 remedy="Put a folder there; to keep the state elsewhere: --state-dir or state_dir.",
                 code=STATE_DAMAGED,
@@ -70,19 +59,15 @@ class Folders:
         self._refuse_link()
         link = self.root / CURRENT
         try:
-            name = str(link.readlink())
-        except FileNotFoundError:
+            name = files.link(link)
+        except StateDamagedError as error:
+            if error.code == STATE_DAMAGED and files.is_folder(self.root):
+                error.remedy = self._goes_on()
+            raise
+        if name is None:
             return 0
-        except OSError as error:
-            in_file = isinstance(error, NotADirectoryError)
-            fault = "in a file, not a folder" if in_file else "no symbolic link that can be read"
-            raise StateDirectoryError(
-                f"{link} is {fault}: {error.strerror}.",
-                remedy=files.out_of_the_way(self.root) if in_file else self._goes_on(),
-                code=STATE_DAMAGED,
-            ) from error
         if not name.isdecimal():
-            raise StateDirectoryError(
+            raise StateDamagedError(
                 f"{link} points to {name!r}, which is no generation.",
                 remedy=self._goes_on(),
                 code=STATE_DAMAGED,
@@ -150,13 +135,13 @@ class Folders:
     def _read(self, number: int, name: str) -> bytes | None:
         try:
             return files.read(self.folder(number) / name)
-        except StateDirectoryError as error:
+        except StateDamagedError as error:
             if error.code == STATE_DAMAGED:
                 error.remedy = self._cure(number)
             raise
 
-    def _damaged(self, number: int, name: str, damage: str) -> StateDirectoryError:
-        return StateDirectoryError(
+    def _damaged(self, number: int, name: str, damage: str) -> StateDamagedError:
+        return StateDamagedError(
             f"{self.folder(number) / name} is damaged: {damage}.",
             remedy=self._cure(number),
             code=STATE_DAMAGED,

@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.doctor.device import Device
-from fleet_agent.doctor.finding import Findings, Subject, guarded
+from fleet_agent.doctor.finding import Finding, Findings, Subject, guarded
 from fleet_agent.health import status_file
 from fleet_agent.pasted import word
 from fleet_agent.statedir.lock import holder
+from fleet_agent.telemetry.damage import refuse_irregular
 from fleet_agent.telemetry.queue import NAME
 
 _ABOUT = Subject("queue")
@@ -38,10 +38,8 @@ def _check(device: Device) -> Findings:
         )
     if not os.path.lexists(path):
         yield _ABOUT.ok("There is none yet.", path)
-    elif not path.is_file():
-        yield _ABOUT.failed(
-            "queue-damaged", f"{path} is not a regular file.", path, files.out_of_the_way(path)
-        )
+    elif trouble := _irregular(path):
+        yield _damaged(path, trouble)
     elif holder(device.state_dir) is not None:
         yield from _as_reported(device, path)
     else:
@@ -109,15 +107,27 @@ def _as_found(device: Device, path: Path) -> Findings:
     if holder(device.state_dir) is not None:
         yield _ABOUT.note("queue-busy", "An agent started meanwhile; ask again.", path)
     elif trouble is not None:
-        yield _ABOUT.failed(
-            "queue-damaged",
-            f"{path} is damaged: {trouble}.",
-            path,
-            "The agent sets it aside by itself at its next start, and begins a new one; look at the disk "
-            "(journalctl -k)",
-        )
+        yield _damaged(path, trouble)
     else:
         yield _ABOUT.ok(f"The file is sound ({size >> 10} KiB).", path)
+
+
+def _damaged(path: Path, trouble: str) -> Finding:
+    return _ABOUT.failed(
+        "queue-damaged",
+        f"{path} is damaged: {trouble}.",
+        path,
+        "The agent sets it aside by itself at its next start, and begins a new one; look at the disk "
+        "(journalctl -k)",
+    )
+
+
+def _irregular(path: Path) -> str | None:
+    try:
+        refuse_irregular(path)
+    except sqlite3.Error as error:
+        return str(error)
+    return None
 
 
 def _trouble(copy: Path) -> str | None:

@@ -13,9 +13,6 @@ from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, DeviceError, StateDirectoryError
 
-# Codes of errors that say so: of this judge, and of the store for its own files.
-DAMAGES = frozenset({CREDENTIAL_DAMAGED, STATE_DAMAGED})
-
 
 def in_use(store: Store) -> Credential | None:
     """The credential in use; None: there is none yet.

@@ -1,6 +1,8 @@
 """What ``reset`` does: leaves a device, or the disk that an image is taken of, without an identity of its own."""
 
 import contextlib
+import fnmatch
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -72,8 +74,9 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     # A copied ledger names another device's certificates.
     if for_image or original:
         names += patterns(Kind.LEDGER)
-    paths = [path for name in names for path in sorted(state_dir.glob(name))]
-    paths += [path for name in _SHOWN if (path := runtime_dir / name).exists()]
+    there = files.names(state_dir)
+    paths = [state_dir / each for name in names for each in fnmatch.filter(sorted(there), name)]
+    paths += [path for name in _SHOWN if os.path.lexists(path := runtime_dir / name)]
     return Leftover(
         credential=credential,
         retire=_to_retire(store.ledger.latest(), credential),
@@ -115,7 +118,7 @@ def reset(
     _remove_identity(state_dir)
     for path in found.remove:
         if path.is_dir():
-            files.remove_folders(path)
+            files.remove_folder(path)
         elif path.parent == state_dir:
             files.remove(path)
         else:  # systemd's own folder, gone with the unit anyway
@@ -127,10 +130,10 @@ def reset(
 def _remove_identity(state_dir: Path) -> None:
     """By one rename, so that no power cut leaves half of it; what an earlier one left behind goes first."""
     aside = state_dir / "credentials.cleared"
-    files.remove_folders(aside)
+    files.remove_folder(aside)
     if (credentials := state_dir / "credentials").is_dir():
         files.move(credentials, aside)
-        files.remove_folders(aside)
+        files.remove_folder(aside)
 
 
 def _to_retire(ledger: Mapping[str, str], credential: Credential | None) -> list[str]:

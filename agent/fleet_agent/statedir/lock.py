@@ -11,11 +11,17 @@ import threading
 from pathlib import Path
 
 from fleet_agent import files
-from fleet_agent.errors import STATE_DAMAGED, StateDirectoryError, TemporaryError
+from fleet_agent.errors import (
+    STATE_DAMAGED,
+    StateDamagedError,
+    StateDirectoryError,
+    TemporaryError,
+)
 from fleet_agent.pinned import pinned
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.statedir.filesystem import without_locks
+from fleet_agent.statedir.owner import as_place
 
 # The lock's descriptor goes along when `run` re-executes itself after provisioning.
 _INHERITED = "FLEET_AGENT_LOCK_FD"
@@ -42,7 +48,8 @@ def take_lock(state_dir: Path) -> Lock:
     """
     if inherited := _inherited_lock(state_dir):
         return inherited
-    files.make_folder(state_dir)
+    with as_place():
+        files.make_folder(state_dir)
     descriptor = _open_lock(state_dir, os.O_CREAT)
     try:
         is_ours = _lock(descriptor)
@@ -103,11 +110,9 @@ def _refuse_irregular(state_dir: Path, error: OSError) -> None:
     except OSError:
         return
     if not (stat.S_ISDIR(mode) if wrong == state_dir else stat.S_ISREG(mode)):
-        raise StateDirectoryError(
-            f"{wrong} is not a {'folder' if wrong == state_dir else 'regular file'}.",
-            remedy=files.out_of_the_way(wrong),
-            code=STATE_DAMAGED,
-        ) from error
+        title = f"{wrong} is not a {'folder' if wrong == state_dir else 'regular file'}."
+        kind = StateDirectoryError if wrong == state_dir else StateDamagedError
+        raise kind(title, remedy=files.out_of_the_way(wrong), code=STATE_DAMAGED) from error
 
 
 def _lock(descriptor: int) -> bool:

@@ -1,11 +1,13 @@
 """The state directory is written as its owner: who starts as root goes on as that user, without root's terminal."""
 
+import contextlib
 import os
 import pwd
+from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent import files, relay
-from fleet_agent.errors import DeviceError, StateDirectoryError
+from fleet_agent.errors import DeviceError, StateDamagedError, StateDirectoryError
 from fleet_agent.pasted import word
 from fleet_agent.pinned import pinned
 
@@ -30,7 +32,8 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
     if os.geteuid() != 0:
         return
     refuse_foreign_link(state_dir)
-    owner = files.owner(state_dir)
+    with as_place():
+        owner = files.owner(state_dir)
     if owner in (None, 0):
         return
     try:
@@ -62,6 +65,15 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
             f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
         )
+
+
+@contextlib.contextmanager
+def as_place() -> Iterator[None]:
+    """What stands in the place of the state directory is no damage in it: there is none to write in."""
+    try:
+        yield
+    except StateDamagedError as error:
+        raise StateDirectoryError(error.title, remedy=error.remedy, code=error.code) from error
 
 
 def refuse_foreign_link(state_dir: Path) -> None:

@@ -1,10 +1,11 @@
 """What SQLite's errors mean for the queue: a disk that is full or failing heals, a damaged file does not."""
 
+import os
 import sqlite3
 from pathlib import Path
 
 from fleet_agent import files
-from fleet_agent.errors import StateDirectoryError
+from fleet_agent.errors import StateDamagedError, StateDirectoryError
 
 _MASK = 0xFF  # of an extended error code
 _KEPT = 2  # damaged files; a disk that damages one every day must not fill up with them
@@ -38,6 +39,9 @@ _TROUBLES = {
 }
 
 
+# What SQLite puts beside the file.
+_BESIDE = ("-wal", "-journal")
+
 _DAMAGE = (
     sqlite3.SQLITE_CORRUPT,
     sqlite3.SQLITE_NOTADB,
@@ -69,6 +73,18 @@ def damaged(words: str) -> sqlite3.Error:
     return error
 
 
+def refuse_irregular(path: Path) -> None:
+    """Sees to it that SQLite opens files alone: it would wait for whoever writes into a FIFO.
+
+    Raises:
+        sqlite3.Error: As of damage: something else stands there.
+    """
+    for suffix in ("", *_BESIDE):
+        place = path.with_name(path.name + suffix)
+        if os.path.lexists(place) and not place.is_file():
+            raise damaged(f"{place.name} is not a regular file")
+
+
 def full() -> sqlite3.Error:
     """Returns SQLite's error for a full disk."""
     error = sqlite3.OperationalError("database or disk is full")
@@ -78,6 +94,17 @@ def full() -> sqlite3.Error:
 
 def unusable(path: Path, error: Exception) -> StateDirectoryError:
     """Returns the error for a queue that cannot be used now."""
+    # In a folder that may be written, so that it is not the disk.
+    if (
+        os.path.lexists(path)
+        and os.access(path.parent, os.W_OK, effective_ids=True)
+        and not os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+    ):
+        return StateDamagedError(
+            f"The queue of readings {path} cannot be used: it may not be read or written.",
+            remedy="Give it back to the agent's user: sudo fleet-agent doctor --fix",
+            code="queue-eacces",
+        )
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(
         code, ("error", str(error), "Look at the file and its file system.")
@@ -100,14 +127,15 @@ def set_aside(path: Path) -> Path:
     """
     older = sorted(path.parent.glob(f"{path.name}.damaged-*[0-9]"), key=_number)
     for file in older[: len(older) - _KEPT + 1]:
-        for suffix in ("", "-wal"):
-            files.remove(file.with_name(file.name + suffix), sync=False)
+        for suffix in ("", *_BESIDE):
+            # Not a folder that somebody made there: who knows what is in it.
+            if not files.is_folder(old := file.with_name(file.name + suffix)):
+                files.remove(old, sync=False)
     number = _number(older[-1]) + 1 if older else 1
     target = path.with_name(f"{path.name}.damaged-{number}")
-    log = path.with_name(path.name + "-wal")
-    if log.exists():  # first: a new file must never meet the old one's log
-        files.move(log, target.with_name(target.name + "-wal"))
-    files.move(path, target)
+    for suffix in (*_BESIDE, ""):  # the log first: a new file must never meet the old one's
+        if os.path.lexists(place := path.with_name(path.name + suffix)):
+            files.move(place, target.with_name(target.name + suffix))
     return target
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from fleet_agent import files
-from fleet_agent.telemetry.damage import damaged, full, is_damage, set_aside, unusable
+from fleet_agent.telemetry.damage import (
+    damaged,
+    full,
+    is_damage,
+    refuse_irregular,
+    set_aside,
+    unusable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -264,6 +271,7 @@ class Database:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
+        refuse_irregular(self._path)
         if not self._path.exists():
             files.write(self._path, b"", 0o600)
         self._synchronous = ""

@@ -549,7 +549,7 @@ def test_current_is_no_link(store: Store, state_dir: Path) -> None:
 def test_a_file_in_place_of_the_state_directory(tmp_path: Path) -> None:
     file = tmp_path / "state"
     file.touch()
-    with pytest.raises(StateDirectoryError, match="is in a file, not a folder") as caught:
+    with pytest.raises(StateDirectoryError, match=r"Cannot look at .*: Not a dir") as caught:
         Store(file, FakeClock()).current()
     assert "--state-dir" in caught.value.remedy
 
@@ -607,7 +607,7 @@ def test_a_file_in_place_of_the_generations(store: Store, state_dir: Path) -> No
     (state_dir / "credentials").touch()
     with pytest.raises(StateDirectoryError, match=r"Cannot look into .*: Not a dir") as caught:
         store.pending()
-    assert caught.value.code == "state-not-readable"
+    assert caught.value.code == "state-damaged"
 
 
 def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_path: Path) -> None:
@@ -622,6 +622,23 @@ def test_a_folder_of_generations_that_is_a_link_is_refused(store: Store, tmp_pat
         assert caught.value.code == "state-damaged"
     with pytest.raises(StateDirectoryError, match="symbolic link"):
         walk(store, "b", "attempt")
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("name", [*FILES, "key.json"])
+def test_a_damaged_identity_can_be_provisioned_again(
+    store: Store, make: Callable[[Path], None], name: str
+) -> None:
+    """As the remedy has it, whatever stands there; and what is left of it goes."""
+    walk(store, "a")
+    damaged = store.folder(1) / name
+    damaged.unlink(missing_ok=True)
+    make(damaged)
+    walk(store, "b")
+    assert current(store).certificate_id == "c-b"
+    assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}
+    store.remove_replaced()
+    assert not store.folder(1).exists()
 
 
 def test_a_replaced_generation_that_cannot_be_read_is_retired_all_the_same(store: Store) -> None:

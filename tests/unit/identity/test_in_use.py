@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import CREDENTIAL_DAMAGED, AgentError
+from fleet_agent.errors import CREDENTIAL_DAMAGED, STATE_DAMAGED, AgentError
 from fleet_agent.identity.in_use import in_use
 from support.agent import run_command
 from support.provisioned import Device, provisioned
+from support.users import NOBODY, as_user
 
 
 @pytest.fixture
@@ -21,7 +24,7 @@ def device(tmp_path: Path) -> Device:
 
 
 def damage_of(device: Device) -> AgentError:
-    with pytest.raises(AgentError) as caught:
+    with as_user(device.state_dir.stat().st_uid), pytest.raises(AgentError) as caught:
         in_use(Store(device.state_dir, SystemClock()))
     return caught.value
 
@@ -31,7 +34,7 @@ def empty(path: Path) -> None:
 
 
 def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def rubbish(path: Path) -> None:
@@ -44,6 +47,37 @@ def linked(path: Path) -> None:
 
 def huge(path: Path) -> None:
     path.write_bytes(b"-" * (1 << 21))
+
+
+def otherwise(path: Path) -> None:
+    path.write_text("[1]")
+
+
+def fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def closed(path: Path) -> None:
+    path.chmod(0)
+
+
+def somebody_elses(path: Path) -> None:
+    os.chown(path, 1, 1)
+    path.chmod(0o600)
+
+
+RECORDS = ("attempt.json", "issued.json", "registration.json", "proven")
 
 
 def test_a_sound_one_is_what_the_store_has(device: Device) -> None:
@@ -71,6 +105,56 @@ def test_a_damaged_part_is_named_with_the_cure(
     )
 
 
+@pytest.mark.parametrize(
+    "harm", [empty, cut, rubbish, otherwise, linked, huge, fifo, folder, dangling]
+)
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_damaged_record_ends_for_good_and_is_named(
+    device: Device, harm: Callable[[Path], None], name: str
+) -> None:
+    """Another start would find the same: systemd is not to try for ever."""
+    path = device.private_key.with_name(name)
+    harm(path)
+    error = damage_of(device)
+    assert (error.code, error.exit_status) == (STATE_DAMAGED, 78)
+    assert str(path) in error.title
+    assert "fleet-agent provision --force" in error.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+@pytest.mark.parametrize("harm", [closed, somebody_elses])
+@pytest.mark.parametrize("name", [*RECORDS, "certificate.pem.crt", "private.pem.key"])
+def test_a_file_that_may_not_be_read_is_opened_up_by_the_doctor(
+    harm: Callable[[Path], None], name: str
+) -> None:
+    """The identity is whole: none is to be provisioned in its place."""
+    with tempfile.TemporaryDirectory() as place:
+        device = provisioned(Path(place) / "state", "pump")
+        for each in (Path(place), *Path(place).rglob("*")):
+            os.chown(each, NOBODY, NOBODY, follow_symlinks=False)
+        path = device.private_key.with_name(name)
+        harm(path)
+        error = damage_of(device)
+    assert (error.code, error.exit_status) == ("state-eacces", 78)
+    assert str(path) in error.title
+    assert "sudo fleet-agent doctor --fix" in error.remedy
+    assert "provision" not in error.remedy
+
+
+@pytest.mark.parametrize("harm", [fifo, folder, dangling])
+@pytest.mark.parametrize("name", ["credentials/current", "ledger.jsonl"])
+def test_status_and_the_start_name_what_is_in_the_way(
+    device: Device, harm: Callable[[Path], None], name: str
+) -> None:
+    path = device.state_dir / name
+    harm(path)
+    done = run_command("status", "--json", "--state-dir", device.state_dir)
+    assert done.status == (4 if name.endswith("current") else 3)
+    (problem,) = done.answer["problems"]
+    assert (problem["code"], str(path) in problem["title"]) == (STATE_DAMAGED, True)
+    assert f"mv {path} {path}.aside" in problem["remedy"]
+
+
 def test_a_key_that_was_given_is_cured_with_the_one_that_was_given(device: Device) -> None:
     record = device.private_key.with_name("attempt.json")
     record.write_text(json.dumps({**json.loads(record.read_text()), "csr_hash": "ab" * 32}))
@@ -84,7 +168,7 @@ def test_a_hardware_keys_record_that_is_empty_is_named(device: Device) -> None:
     record = device.private_key.with_name("key.json")
     empty(record)
     error = damage_of(device)
-    assert error.exit_status in (73, 78)
+    assert error.exit_status == 78
     assert str(record) in error.title
     assert "fleet-agent provision --force" in error.remedy
 

@@ -1,11 +1,14 @@
 """What SQLite's errors mean, and what becomes of damaged files."""
 
+import os
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from fleet_agent.telemetry.damage import full, is_damage, set_aside, unusable
+from support.users import NOBODY, as_nobody
 
 
 def error(code: int | None) -> sqlite3.Error:
@@ -39,6 +42,20 @@ def test_only_what_does_not_heal_is_damage(code: int | None, is_it: bool) -> Non
 
 def test_a_file_on_a_disk_that_is_read_only_is_not_damaged() -> None:
     assert not is_damage(error(sqlite3.SQLITE_READONLY), is_writable=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
+def test_a_file_that_is_closed_to_the_agent_is_given_back_by_the_doctor() -> None:
+    """It is no damage, and no restart opens it: the readings in it are sent afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "q"
+        path.write_bytes(b"readings")
+        os.chown(folder, NOBODY, NOBODY)
+        path.chmod(0o600)
+        with as_nobody():
+            made = unusable(path, error(sqlite3.SQLITE_CANTOPEN))
+    assert (made.code, made.exit_status) == ("queue-eacces", 78)
+    assert "sudo fleet-agent doctor --fix" in made.remedy
 
 
 @pytest.mark.parametrize(

@@ -769,6 +769,31 @@ def test_a_file_that_is_no_database_is_set_aside_and_only_two_are_kept(
     assert sorted(each.name for each in path.parent.iterdir()) == ["q.damaged-4", "q.damaged-5"]
 
 
+@pytest.mark.parametrize("beside", ["", "-wal", "-journal"])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, Path.mkdir, lambda place: place.symlink_to("nowhere/at/all")]
+)
+def test_what_is_no_file_is_set_aside_like_a_damaged_one(
+    path: Path, clock: FakeClock, make: Callable[[Path], None], beside: str
+) -> None:
+    """SQLite waits at a FIFO for ever; the agent ended, and systemd started it again, for ever too."""
+    if beside:
+        Queue(path, Bounds(), clock).close()
+    for number in range(1, 5):
+        in_the_way = path.with_name(path.name + beside)
+        in_the_way.unlink(missing_ok=True)
+        make(in_the_way)
+        queue = Queue(path, Bounds(), clock)
+        assert queue.add([reading(1)]) != [None]
+        assert queue.replaced is not None
+        assert queue.replaced == (
+            path.with_name(f"q.damaged-{number}"),
+            f"q{beside} is not a regular file",
+        )
+        assert os.path.lexists(f"{queue.replaced[0]}{beside}")
+        queue.close()
+
+
 # Bounds ---------------------------------------------------------------------------------------------------------------
 
 
