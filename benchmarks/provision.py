@@ -4,6 +4,7 @@ The driver stays small: a child's peak memory includes what its parent had when 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +196,17 @@ def steady(command: list[str], output: Path) -> tuple[float, float]:
         child.wait()
 
 
+@contextlib.contextmanager
+def bench() -> Iterator[Bench]:
+    """A sandbox with a claim, and a place that goes with it; not in /tmp, which may lie in memory: fsync counts."""
+    home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))
+    try:
+        with launch(home / "sandbox") as sandbox:
+            yield set_up(sandbox, home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(
@@ -202,15 +215,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="of everything (15)")
     rounds = parser.parse_args().rounds
     load = Load()
-    # Not in /tmp, which may lie in memory: fsync is part of what is measured.
-    home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))
-    try:
-        with launch(home / "sandbox") as sandbox:
-            bench = set_up(sandbox, home)
-            provisioning(bench, rounds, load)
-            daemon(bench, rounds, load)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with bench() as found:
+        provisioning(found, rounds, load)
+        daemon(found, rounds, load)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,15 @@ import argparse
 import functools
 import json
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import table, where_it_goes
 from benchmarks.processes import Boot, Marks, boot, is_said
-from benchmarks.provision import CONNECT_INTERVAL, ROOT, Bench, set_up
+from benchmarks.provision import CONNECT_INTERVAL, ROOT, Bench, bench
 from benchmarks.table import Figure, Load
-
-from iot_sandbox.launch import launch
 
 AGENT = "fleet-agent run"
 PEER = "SDK's publish/subscribe sample"
@@ -106,17 +102,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="of boots (15)")
     rounds = parser.parse_args().rounds
     load = Load()
-    home = Path(tempfile.mkdtemp(prefix="fleet-agent-bench-", dir="/var/tmp"))
-    try:
-        with launch(home / "sandbox") as sandbox:
-            bench = set_up(sandbox, home)
-            compare({AGENT: agent(bench), PEER: peer(bench)}, rounds, load)
-            run = functools.partial(
-                run_agent, bench.home / "config.yaml", home / "device", home / "agent.out"
-            )
-            where_it_goes.show(bench, run)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with bench() as found:
+        compare({AGENT: agent(found), PEER: peer(found)}, rounds, load)
+        home = found.home
+        run = functools.partial(
+            run_agent, home / "config.yaml", home / "device", home / "agent.out"
+        )
+        where_it_goes.show(found, run)
 
 
 if __name__ == "__main__":
