@@ -115,12 +115,17 @@ __all__ = [
     "trusts",
     "unsubscribe",
     "wrap",
-    "wrap_authorization",
-    "wrap_data_plane",
-    "wrap_jobs_plane",
-    "wrap_principal",
-    "wrap_routing",
 ]
+
+# What of ministack may be wrapped.
+_WRAPPED = {
+    "app": ministack_app,
+    "iam_actions": iam_actions,
+    "iam_evaluator": iam_evaluator,
+    "iot": iot,
+    "iot_data": iot_data,
+    "iot_jobs_data": iot_jobs_data,
+}
 
 Key = tuple[str, str, str]  # account id, region, the record's own
 Record = dict[str, Any]
@@ -329,31 +334,14 @@ def listener_failed() -> bool:
     return bool(ministack_app._iot_mtls_state == "degraded")
 
 
-def wrap(name: str, wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of one of the IoT service's functions or classes.
+def wrap(path: str, wrapper: Callable[[Any], Any]) -> None:
+    """Puts ``wrapper(what it was)`` in the place of a function or class of ministack's: ``iot._update_thing``.
 
     Raises:
         AttributeError: ministack has no such name any more.
     """
-    setattr(iot, name, wrapper(getattr(iot, name)))
-
-
-def wrap_principal(wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of what gives a key's principal, its policies among that.
-
-    Raises:
-        AttributeError: ministack has no such name any more.
-    """
-    iam_evaluator.resolve_principal = wrapper(iam_evaluator.resolve_principal)
-
-
-def wrap_routing(wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of what tells the service of an HTTP request.
-
-    Raises:
-        AttributeError: ministack has no such name any more.
-    """
-    ministack_app.detect_service = wrapper(ministack_app.detect_service)
+    module, _, name = path.partition(".")
+    setattr(_WRAPPED[module], name, wrapper(getattr(_WRAPPED[module], name)))
 
 
 def take_websockets() -> None:
@@ -365,30 +353,3 @@ def take_websockets() -> None:
     if not isinstance(ministack_app._IOT_DATA_WS_RE, re.Pattern):
         raise TypeError("ministack's _IOT_DATA_WS_RE is no pattern any more")
     ministack_app._IOT_DATA_WS_RE = re.compile("")
-
-
-def wrap_data_plane(wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of what answers the data plane's HTTP requests.
-
-    Raises:
-        AttributeError: ministack has no such name any more.
-    """
-    iot_data.handle_request = wrapper(iot_data.handle_request)
-
-
-def wrap_jobs_plane(wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of what answers the HTTP requests of jobs' data plane.
-
-    Raises:
-        AttributeError: ministack has no such name any more.
-    """
-    iot_jobs_data.handle_request = wrapper(iot_jobs_data.handle_request)
-
-
-def wrap_authorization(wrapper: Callable[[Any], Any]) -> None:
-    """Puts ``wrapper(what it was)`` in the place of what names the resource that a call is authorized on.
-
-    Raises:
-        AttributeError: ministack has no such name any more.
-    """
-    iam_actions.extract_resource_arn = wrapper(iam_actions.extract_resource_arn)

@@ -57,59 +57,61 @@ def install(
     commands = Commands()
     executions = Executions(commands)
     _install_planes(commands, executions, Connections(settings.limits))
-    ground.wrap("_parse_fleet_provisioning_topic", with_csr_topic)
-    ground.wrap("_parse_fleet_provisioning_topic", with_response_topic)
+    ground.wrap("iot._parse_fleet_provisioning_topic", with_csr_topic)
+    ground.wrap("iot._parse_fleet_provisioning_topic", with_response_topic)
     provider = Provider(settings.certificate_life, settings.certificate_chain)
     ground.wrap(
-        "_fleet_provisioning_reply", lambda was: with_csr(was, settings.switches, provider)
+        "iot._fleet_provisioning_reply", lambda was: with_csr(was, settings.switches, provider)
     )
     parts = Parts(provisioning, CommandAnswers(executions, faults, calls))
-    ground.wrap("_WSSession", lambda _: session_class(settings, faults, calls, parts))
+    ground.wrap("iot._WSSession", lambda _: session_class(settings, faults, calls, parts))
     ground.hook_seconds(settings.switches.hook_seconds)
-    ground.wrap("_run_provisioning_hook", lambda was: _called(was, settings.switches))
+    ground.wrap("iot._run_provisioning_hook", lambda was: _called(was, settings.switches))
     omitted = settings.switches["jobs-omitted"]
     ground.wrap(
-        "_job_payload_from_template", lambda was: managed_templates.with_managed(was, omitted)
+        "iot._job_payload_from_template", lambda was: managed_templates.with_managed(was, omitted)
     )
     subscriptions = Subscriptions()
-    ground.wrap("broker_subscribe", subscriptions.subscribing)
-    ground.wrap("broker_unsubscribe", subscriptions.unsubscribing)
-    ground.wrap("_reserved_filter_subscribe_allowed", lambda was: _within(was, settings.limits))
+    ground.wrap("iot.broker_subscribe", subscriptions.subscribing)
+    ground.wrap("iot.broker_unsubscribe", subscriptions.unsubscribing)
+    ground.wrap(
+        "iot._reserved_filter_subscribe_allowed", lambda was: _within(was, settings.limits)
+    )
     if settings.limits.has("unsuback"):
-        ground.wrap("_make_unsuback", _forgiving)
-    ground.wrap("_update_thing", with_versions)
+        ground.wrap("iot._make_unsuback", _forgiving)
+    ground.wrap("iot._update_thing", with_versions)
     ground.keep_queued(QUEUED_MESSAGES)
     ground.keep_signing_keys()
-    ground.wrap("_endpoint_address", lambda was: _data_endpoint(was, address))
+    ground.wrap("iot._endpoint_address", lambda was: _data_endpoint(was, address))
     addresses = {"iot:Data-ATS": address, "iot:CredentialProvider": credentials}
-    ground.wrap("_describe_endpoint", lambda was: _describe_endpoint(was, addresses))
-    ground.wrap_principal(with_variables)
-    ground.wrap("_mtls_server_cert_sans", lambda was: _with_names(was, settings))
+    ground.wrap("iot._describe_endpoint", lambda was: _describe_endpoint(was, addresses))
+    ground.wrap("iam_evaluator.resolve_principal", with_variables)
+    ground.wrap("iot._mtls_server_cert_sans", lambda was: _with_names(was, settings))
     known = KnownCertificates()
-    ground.wrap("_mtls_trust_anchors", known.anchors)
-    ground.wrap("_mtls_active_registrations", known.registrations)
-    ground.wrap("_mtls_build_ssl_context", _with_client_certificate)
-    ground.wrap("_mtls_refuse", lambda was: _recording(was, calls))
-    ground.wrap_routing(with_former_signing)
+    ground.wrap("iot._mtls_trust_anchors", known.anchors)
+    ground.wrap("iot._mtls_active_registrations", known.registrations)
+    ground.wrap("iot._mtls_build_ssl_context", _with_client_certificate)
+    ground.wrap("iot._mtls_refuse", lambda was: _recording(was, calls))
+    ground.wrap("app.detect_service", with_former_signing)
     ground.take_websockets()
 
 
 def _install_planes(commands: Commands, executions: Executions, connections: Connections) -> None:
     """Answers what ministack has not of the HTTP planes: commands, managed templates, direct messages, connections."""
-    ground.wrap("_route_request", commands.beside)
-    ground.wrap("_route_request", executions.beside)
-    ground.wrap("_route_request", connections.beside_things)
-    ground.wrap("_route_request", managed_templates.beside)
-    ground.wrap_jobs_plane(executions.starting)
-    ground.wrap_data_plane(connections.beside)
-    ground.wrap_authorization(with_resources)
+    ground.wrap("iot._route_request", commands.beside)
+    ground.wrap("iot._route_request", executions.beside)
+    ground.wrap("iot._route_request", connections.beside_things)
+    ground.wrap("iot._route_request", managed_templates.beside)
+    ground.wrap("iot_jobs_data.handle_request", executions.starting)
+    ground.wrap("iot_data.handle_request", connections.beside)
+    ground.wrap("iam_actions.extract_resource_arn", with_resources)
 
 
 def install_control(bulk: BulkTasks, aliases: RoleAliases) -> None:
     """Answers what ministack has not of the control plane: bulk registration, billing groups, role aliases."""
-    ground.wrap("_route_request", bulk.beside)
-    ground.wrap("_route_request", BillingGroups().beside)
-    ground.wrap("_route_request", aliases.beside)
+    ground.wrap("iot._route_request", bulk.beside)
+    ground.wrap("iot._route_request", BillingGroups().beside)
+    ground.wrap("iot._route_request", aliases.beside)
 
 
 Hook = Callable[..., Awaitable[dict[str, Any]]]
