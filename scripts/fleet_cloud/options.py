@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet_cloud.aws import calls, in_process
@@ -138,3 +139,16 @@ def _boundary(given: str | None) -> str | None:
             remedy="write it as arn:aws:iam::123456789012:policy/NAME",
         )
     return given
+
+
+def read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Reads ``--parameter NAME=VALUE``, each of them.
+
+    Raises:
+        UsageError: One has no name or no value.
+    """
+    pairs = [text.partition("=") for text in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
+    return {name: value for name, _, value in pairs}

@@ -17,7 +17,7 @@ from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, openssl
 from fleet_cloud.local.shell import Variable
-from fleet_cloud.options import Context
+from fleet_cloud.options import Context, read_parameters
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import credentials, templates
 from fleet_cloud.plan.hook_settings import SERIAL_PARAMETER
@@ -90,7 +90,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     given = _given(arguments)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
-    parameters = {SERIAL_PARAMETER: serial, **_parameters(arguments.parameter)}
+    parameters = {SERIAL_PARAMETER: serial, **read_parameters(arguments.parameter)}
     connection.need_environment()
     context.shell.need("openssl")
     aws = context.aws()
@@ -159,14 +159,6 @@ def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeove
         ],
         status=Exit.FAILED if wrong else Exit.DONE,
     )
-
-
-def _parameters(given: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
-    return {name: value for name, _, value in pairs}
 
 
 def _given(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:

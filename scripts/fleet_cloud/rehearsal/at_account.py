@@ -19,7 +19,7 @@ from fleet_cloud.fleet.configuration import Endpoint
 from fleet_cloud.fleet.connection import Identity, Server
 from fleet_cloud.fleet.trial_claim import trial_claim
 from fleet_cloud.local import files, quoting
-from fleet_cloud.options import Context
+from fleet_cloud.options import Context, read_parameters
 from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
 from fleet_cloud.rehearsal import configuration as configuring
@@ -68,7 +68,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         _check_server(settings)
         stage = Stage(
             settings=settings,
-            parameters=_parameters(arguments.parameter),
+            parameters=read_parameters(arguments.parameter),
             made=made,
             console=context.console,
             port=arguments.web,
@@ -185,14 +185,6 @@ def _ask(context: Context, account: Account, scenario: Scenario, *, yes: bool) -
         f"share its quotas for about {duration(scenario.bound)}."
     )
     confirm.confirm(context, question, yes=yes, rows=rows)
-
-
-def _parameters(given: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            raise UsageError(f"--parameter {name!r} has no value", remedy="write NAME=VALUE")
-    return {name: value for name, _, value in pairs}
 
 
 def _take_away(aws: Aws, account: Account, made: MadeFile) -> int:
