@@ -1,9 +1,10 @@
 """One run of another program, watched through the mailbox: nothing blocks, and how it ended is a value.
 
 The program gets ``launch.ENVIRONMENT`` and what is given beside it, no descriptor of the agent's but its three pipes,
-and a session of its own, so that its children can be ended with it. It is over when the program itself has ended; what
-its children would still print is not waited for. Past its time it is asked to end (SIGTERM) and then killed (SIGKILL),
-with its children. One that the agent's own death leaves behind goes on; systemd ends it with the unit.
+and a session of its own, so that its children can be ended with it. What it prints in vain is thrown away, much of it
+at a pace that costs little. It is over when the program itself has ended; what its children would still print is not
+waited for. Past its time it is asked to end (SIGTERM) and then killed (SIGKILL), with its children. One that outlives
+the agent goes on; systemd ends it with the unit.
 """
 
 import contextlib
@@ -22,6 +23,10 @@ from fleet_agent.record import record
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
+_FREE = 16 << 20  # bytes thrown away as fast as they come
+_PAUSE = (
+    0.02  # seconds between two reads from then on: 3 MB a second, and the program waits meanwhile
+)
 # After the end: a pipe's largest capacity, and no more, should others still write.
 _LAST_READS = 16
 
@@ -101,14 +106,22 @@ class Child:
         self._pipes: set[IO[bytes]] = set()
         self._end: int | None = None  # becomes readable when the program has ended
         self._process: subprocess.Popen[bytes] | None = None
-        self.due = clock.monotonic() + timeout
+        self._wasted = 0  # bytes thrown away
+        self._paused: dict[IO[bytes], Callable[[], object]] = {}  # what is read again, and by what
+        self._again_at = math.inf
+        self._ends_at = clock.monotonic() + timeout
         try:
             self._process = launch.start(argv, environment=environment, has_stdin=bool(stdin))
             self._watch(self._process)
         # Not found, no right, no memory, or no descriptor left.
         except (OSError, ValueError) as error:
             self._failure = f"cannot be started: {getattr(error, 'strerror', None) or error}"
-            self.due = clock.monotonic()
+            self._ends_at = clock.monotonic()
+
+    @property
+    def due(self) -> float:
+        """When ``act`` is to be called (monotonic seconds)."""
+        return min(self._ends_at, self._again_at)
 
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         for pipe in (process.stdin, process.stdout, process.stderr):
@@ -125,8 +138,10 @@ class Child:
             self._mailbox.watch(process.stderr.fileno(), self._read_errors)
 
     def act(self) -> None:
-        """Its time has passed, or it could not be started."""
-        if self._failure is not None:
+        """Its time has passed, or it could not be started; or it may print again."""
+        if self._again_at <= self._clock.monotonic() < self._ends_at:
+            self._go_on()
+        elif self._failure is not None:
             self.kill()
             self._report(Cause.NOT_STARTED, None, self._failure)
         elif self._has_ended():  # in time, though we come late
@@ -135,7 +150,7 @@ class Child:
             self._stop(Cause.TIMEOUT)
         elif not self._is_killed:
             self._is_killed = True
-            self.due = self._clock.monotonic() + GRACE
+            self._ends_at = self._clock.monotonic() + GRACE
             self._signal(signal.SIGKILL)
         else:  # it hangs in the kernel, or is another user's
             self._let_go()
@@ -172,12 +187,18 @@ class Child:
         self._output += chunk[:room]
         if len(chunk) > room:
             self._is_cut = True
+            self._waste(
+                len(chunk) - room,
+                self._process.stdout if self._process else None,
+                self._read_output,
+            )
             if not self._cuts and self._cause is None:
                 self._stop(Cause.TOO_MUCH)
         return bool(chunk)
 
     def _read_errors(self) -> bool:
         chunk = self._read(self._process.stderr if self._process else None)
+        self._waste(len(chunk), self._process.stderr if self._process else None, self._read_errors)
         self._errors = (self._errors + chunk)[-launch.ERROR_BYTES :]
         return bool(chunk)
 
@@ -192,6 +213,20 @@ class Child:
         if not chunk:
             self._close(pipe)
         return chunk
+
+    def _waste(self, count: int, pipe: IO[bytes] | None, read: Callable[[], object]) -> None:
+        """Counts what is thrown away of a pipe, and leaves it alone for a moment where that is much."""
+        self._wasted += count
+        if self._wasted > _FREE and pipe in self._pipes and pipe is not None:
+            self._mailbox.unwatch(pipe.fileno())
+            self._paused[pipe] = read
+            self._again_at = self._clock.monotonic() + _PAUSE
+
+    def _go_on(self) -> None:
+        self._again_at = math.inf
+        paused, self._paused = self._paused, {}
+        for pipe, read in paused.items():
+            self._mailbox.watch(pipe.fileno(), read)
 
     def _has_ended(self) -> bool:
         if self._end is None:
@@ -218,7 +253,7 @@ class Child:
 
     def _stop(self, cause: Cause) -> None:
         self._cause = cause
-        self.due = self._clock.monotonic() + GRACE
+        self._ends_at = self._clock.monotonic() + GRACE
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -244,7 +279,7 @@ class Child:
 
     def _let_go(self) -> None:
         self._is_over = True
-        self.due = math.inf
+        self._ends_at = self._again_at = math.inf
         for pipe in list(self._pipes):
             self._close(pipe)
         if self._end is not None:
@@ -254,6 +289,7 @@ class Child:
 
     def _close(self, pipe: IO[bytes]) -> None:
         self._pipes.discard(pipe)
+        self._paused.pop(pipe, None)
         self._mailbox.unwatch(pipe.fileno())
         with contextlib.suppress(OSError):
             pipe.close()

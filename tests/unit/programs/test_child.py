@@ -125,6 +125,19 @@ def test_too_much_output_ends_it_or_is_cut(bench: Bench) -> None:
     assert ended.output == bytes(1000)
 
 
+@pytest.mark.parametrize("where", ["", " >&2"])
+def test_what_is_printed_in_vain_is_thrown_away_at_a_pace(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """One that prints without end cost half a core until its time was over."""
+    monkeypatch.setattr(children, "_FREE", 1 << 20)
+    began = CLOCK.monotonic()
+    ended = bench.run("sh", "-c", f"head -c 3000000 /dev/zero{where}", limit=1000, cuts=True)
+    assert (ended.cause, ended.status, ended.words) == (Cause.ENDED, 0, None)
+    # All of it was read, 64 KiB at a time; unhindered that takes some milliseconds.
+    assert CLOCK.monotonic() - began > 25 * children._PAUSE
+
+
 def test_past_its_time_it_and_its_children_are_ended(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +147,7 @@ def test_past_its_time_it_and_its_children_are_ended(
     script = f"(trap '' TERM; sh -c 'echo $PPID' > {started}; echo; sleep 600) & wait"
     child = bench.start("sh", "-c", script, timeout=1e9)
     bench.turn(child, lambda: started.exists() and started.read_text().endswith("\n"))
-    child.due = CLOCK.monotonic()
+    child._ends_at = CLOCK.monotonic()
     bench.turn(child, lambda: bool(bench.ends))
     assert bench.ends[0].cause is Cause.TIMEOUT
     assert bench.ends[0].words == "did not end within 1e+09 s"
@@ -153,7 +166,7 @@ def test_one_that_ignores_sigterm_is_killed(bench: Bench, monkeypatch: pytest.Mo
 def test_one_that_ended_in_time_is_no_timeout_though_we_come_late(bench: Bench) -> None:
     child = bench.start("echo", "done")
     os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT)  # type: ignore[union-attr]
-    child.due = 0.0
+    child._ends_at = 0.0
     child.act()
     assert (bench.ends[0].cause, bench.ends[0].output) == (Cause.ENDED, b"done\n")
 
