@@ -350,11 +350,15 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
     deep = '{"a": ' * 987 + "1" + "}" * 987
     (tmp_path / "deep.conf").write_text(f'{{"cert": {deep}}}')
     (tmp_path / "other.yaml").write_text("a: 1\n")
+    (tmp_path / "ours.yaml").write_text(
+        "endpoint: x.example.com\nclaim: {certificate: c, private_key: k}\n"
+    )
     for name, words in (
         ("broken.conf", "is not JSON"),
         ("deep.conf", "is not JSON: nested too deep"),
         ("broken.yaml", "is not YAML: line 2"),
         ("other.yaml", "is no configuration of"),
+        ("ours.yaml", "is no configuration of"),
         ("none.conf", "does not exist"),
     ):
         done = run_command("import", tmp_path / name)

@@ -135,13 +135,7 @@ def checked_leaf(pair: KeyPair) -> Leaf:
     from cryptography.hazmat.primitives import hashes
 
     check_pair(pair)
-    loaded = _load_certificate(pair.certificate, pair.certificate_file)
-    if problem := weakness(loaded.public_key()):
-        raise DeviceError(
-            f"The certificate in {pair.certificate_file} has {problem}; {TAKEN}.",
-            remedy="Have one made for such a key, or let the device get one with a claim: fleet-agent provision",
-            code="key-invalid",
-        )
+    loaded = check_kind(pair)
     names = loaded.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return Leaf(
         certificate_id=loaded.fingerprint(hashes.SHA256()).hex(),
@@ -154,10 +148,27 @@ def checked_validity(pair: KeyPair) -> Validity:
     """The dates of a certificate that TLS has used with its key, once both are known to belong together: one call.
 
     Raises:
-        DeviceError: One of them is damaged, or they do not belong together.
+        DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.
     """
     check_pair(pair, tests_primes=False)
+    check_kind(pair)
     return validity(pair.certificate, pair.certificate_file)
+
+
+def check_kind(pair: KeyPair) -> "x509.Certificate":
+    """Makes sure that AWS IoT takes a key of the certificate's kind; the certificate.
+
+    Raises:
+        DeviceError: It does not, or the certificate is damaged.
+    """
+    loaded = _load_certificate(pair.certificate, pair.certificate_file)
+    if problem := weakness(loaded.public_key()):
+        raise DeviceError(
+            f"The certificate in {pair.certificate_file} has {problem}; {TAKEN}.",
+            remedy="Have one made for such a key: a claim with fleet-cloud claim new, a device's with a claim.",
+            code="key-invalid",
+        )
+    return loaded
 
 
 def check_pair(pair: KeyPair, *, tests_primes: bool = True) -> None:

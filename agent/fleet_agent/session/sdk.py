@@ -1,5 +1,6 @@
 """Refuses an AWS IoT SDK, or another package, that the agent cannot use: distributions mix and patch their parts."""
 
+import os
 import types
 
 from fleet_agent.errors import DeviceError
@@ -11,11 +12,17 @@ OLDEST_HAS = "TopicAliasingOptions"
 
 
 def require(mqtt5: types.ModuleType) -> None:
-    """Refuses an SDK whose MQTT 5 is too old to carry an answer.
+    """Refuses an SDK whose MQTT 5 is too old to carry an answer, and a place where the SDK would abort the process.
 
     Raises:
-        DeviceError: It is.
+        DeviceError: It is; or there is no /dev/urandom, as in a chroot that nothing is mounted in.
     """
+    if not os.access("/dev/urandom", os.R_OK):
+        raise DeviceError(
+            "The AWS IoT SDK needs /dev/urandom, which cannot be read here.",
+            remedy="In a chroot, mount it: mount --bind /dev ROOT/dev",
+            code="no-random-numbers",
+        )
     if not hasattr(mqtt5, OLDEST_HAS):
         raise _unfit(f"{mqtt5.__name__} is too old: it has no {OLDEST_HAS}")
 

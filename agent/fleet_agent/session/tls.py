@@ -64,6 +64,7 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     try:
         if pair is not None:
             certificates.check_pair(pair)
+            certificates.check_kind(pair)
     except AgentError as found:
         return found
     if pair is None or not _takes_ca(route):
@@ -71,7 +72,7 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     remedy = (
         "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
         if isinstance(pair.private_key, HardwareKey)
-        else "Is it an RSA or EC key (not RSA-PSS, not Ed25519)? Write both again: openssl pkey -in KEY -out new.key; "
+        else "Is it a key for RSA-PSS alone? Write both again: openssl pkey -in KEY -out new.key; "
         "openssl x509 -in CERTIFICATE -out new.crt"
     )
     return DeviceError(

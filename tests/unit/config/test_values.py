@@ -316,6 +316,7 @@ def test_a_good_filter(folder: Folder, topic: str) -> None:
         ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y;slot-id=1'}", "key: has 'slot-id' where"),
         ("claim: {certificate: 'pkcs11:token=x;object=y', private_key: a}",
          "certificate: cannot be in a hardware token"),
+        (r'provisioning: {template: t, key: {store: pkcs11, token: "\ud83d"}}', "token: has a control character in it"),
         ("provisioning: {template: t, key: {store: pkcs11}}",
          "key: is in a hardware token and lacks module, token, pin_file"),
         ("provisioning: {template: t, key: {pin_file: a}}", "key: has pin_file, which a key in a file does not take"),

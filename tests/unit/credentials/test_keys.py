@@ -406,10 +406,13 @@ def test_a_key_and_its_certificate() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rsa-1024", "ec-p224", "ec-k256"])
-def test_a_certificate_whose_key_aws_refuses(kind: str) -> None:
+@pytest.mark.parametrize("check", [certificates.checked_leaf, certificates.checked_validity])
+def test_a_certificate_whose_key_aws_refuses(
+    kind: str, check: Callable[[KeyPair], object]
+) -> None:
     key = making.make_key(kind)
     with pytest.raises(DeviceError, match=r"c\.crt has .* AWS IoT takes") as error:
-        certificates.checked_leaf(pair(make_certificate(key), making.key_pem(key).decode()))
+        check(pair(make_certificate(key), making.key_pem(key).decode()))
     assert caught(error) == ("key-invalid", True)
 
 

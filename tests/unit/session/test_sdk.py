@@ -1,5 +1,6 @@
 """An SDK that does not fit, and a package that is not there, told from a mistake of ours."""
 
+import os
 import types
 
 import pytest
@@ -17,6 +18,17 @@ def test_one_that_is_too_old() -> None:
     assert (caught.value.code, caught.value.remedy) == ("sdk-incomplete", sdk.REMEDY)
     module.TopicAliasingOptions = object  # type: ignore[attr-defined]
     sdk.require(module)
+
+
+def test_where_it_would_abort_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a chroot in which nobody has mounted /dev."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(DeviceError, match="/dev/urandom") as caught:
+        sdk.require(types.ModuleType("awscrt.mqtt5"))
+    assert (caught.value.code, "mount --bind /dev" in caught.value.remedy) == (
+        "no-random-numbers",
+        True,
+    )
 
 
 @pytest.mark.parametrize(

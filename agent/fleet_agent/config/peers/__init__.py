@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from fleet_agent.config.peers import device_client, greengrass
 from fleet_agent.config.peers.document import Imported
 
+# Of our own configuration, which shares `endpoint` with a peer's.
+_OURS = ("ca_file", "claim", "provisioning", "identity", "telemetry", "subscriptions", "state_dir")
+
 
 def translate(document: object) -> Imported | None:
     """Returns what a peer's configuration comes to, None when it is nobody's that is known here.
@@ -16,7 +19,7 @@ def translate(document: object) -> Imported | None:
     Args:
         document: As the JSON or YAML parser gave it.
     """
-    if not isinstance(document, Mapping):
+    if not isinstance(document, Mapping) or any(key in document for key in _OURS):
         return None
     if greengrass.recognises(document):
         return greengrass.translate(document)
