@@ -226,7 +226,8 @@ class Loop:
             case Disconnected():
                 self._disconnected(event)
             case Subscribed():
-                self._serving.subscriptions.subscribed(event)
+                if self._serving.subscriptions.subscribed(event):
+                    self._orders.granted()
             case CallbackFailed():
                 self._serving.connectivity.callback_failed(event)
 

@@ -128,6 +128,9 @@ class Commands:
             elif execution.is_new:
                 execution.due = self._clock.monotonic() + SOON
 
+    def granted(self) -> None:
+        """AWS has nothing to ask for: what was missed is timed out there."""
+
     def disconnected(self) -> None:
         """The connection ended: no answers will come, and AWS sends again what is not acknowledged."""
         self._is_connected = False

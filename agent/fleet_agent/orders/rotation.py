@@ -64,6 +64,9 @@ class OrderTopic:
     def connected(self) -> None:
         """Nothing is asked."""
 
+    def granted(self) -> None:
+        """Nothing is asked."""
+
     def disconnected(self) -> None:
         """Nothing is under way."""
 

@@ -37,6 +37,9 @@ class Taker(Protocol):
     def disconnected(self) -> None:
         """The connection ended."""
 
+    def granted(self) -> None:
+        """A topic filter is granted that was not: messages may have been missed."""
+
     def take(self, message: Arrived) -> Receipt:
         """Looks at a message."""
 
@@ -107,6 +110,11 @@ class Orders:
         """The connection stands: ask for what waits in the cloud."""
         for taker in self._takers:
             taker.connected()
+
+    def granted(self) -> None:
+        """A topic filter is granted that was not: ask for what may have been missed."""
+        for taker in self._takers:
+            taker.granted()
 
     def disconnected(self) -> None:
         """The connection ended: what is not acknowledged comes again."""

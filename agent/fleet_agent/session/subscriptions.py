@@ -137,12 +137,12 @@ class Subscriptions:
             if self._is_cautious:
                 return
 
-    def subscribed(self, event: Subscribed) -> None:
-        """Takes a SUBACK, or the news that none came."""
+    def subscribed(self, event: Subscribed) -> bool:
+        """Takes a SUBACK, or the news that none came; returns whether it grants what was not granted before."""
         if event.no_answer is NoAnswer.CUT:
-            return  # ``disconnected`` deals with it
+            return False  # ``disconnected`` deals with it
         now = self._clock.monotonic()
-        granted = []
+        granted, is_late = [], False
         codes: Sequence[int | None] = event.reason_codes or [None] * len(event.filters)
         for name, code in itertools.zip_longest(event.filters, codes[: len(event.filters)]):
             item = self._filters.get(name)
@@ -154,6 +154,7 @@ class Subscriptions:
             elif reasons.reason(Packet.SUBACK, code).is_failure:
                 self._refused(item, code, now)
             else:
+                is_late = is_late or item.tries > 0
                 self._granted(item, code)
                 granted.append(name)
         if granted:
@@ -162,6 +163,7 @@ class Subscriptions:
             item.tries for item in self._filters.values()
         )
         self._show()
+        return is_late
 
     def has_brought(self, message: Message) -> bool:
         """Whether another filter has brought the message already: this is a copy of it."""

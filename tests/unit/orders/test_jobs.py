@@ -1,6 +1,7 @@
 """AWS IoT Jobs: taken in order, carried out once, ended when they are not wanted any more."""
 
 import json
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from fleet_agent.config.handlers import FileHandler, Handler, SocketHandler
 from fleet_agent.config.orders import Jobs
+from fleet_agent.orders.jobs import jobs
 from fleet_agent.orders.jobs.document import STEPS
 from fleet_agent.orders.order import JOB, Order
 from fleet_agent.orders.outcome import Outcome
@@ -337,6 +339,39 @@ def test_what_is_not_answered_is_asked_again(make: Make, monkeypatch: pytest.Mon
     device.turn(lambda: job.status == "SUCCEEDED")
 
 
+def test_a_job_whose_notice_was_lost_is_found_in_time(device: Device) -> None:
+    """A policy without iot:Receive lets nothing through, and nothing shows that: it was found with the next connect."""
+    device.cloud.is_deaf = True
+    job = device.cloud.create("j1", {"operation": "log"})
+    device.settle()
+    device.cloud.is_deaf = False
+    device.clock.go(jobs.LOOK_EVERY - 60)
+    device.jobs.act()
+    device.settle()
+    assert job.status == "QUEUED"
+    device.clock.go(60)
+    device.turn(lambda: job.status == "SUCCEEDED")
+    device.disconnect()
+    assert device.jobs.due == math.inf
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_topic_filter_that_is_granted_late_lets_the_missed_job_be_found(
+    make: Make, is_asked: bool
+) -> None:
+    """At once, whether an answer was kept away as well, or the notice alone."""
+    device = make(Jobs(enabled=True, operations={"t": "t"}), t=running("true"))
+    device.cloud.is_deaf = is_asked
+    device.connect()
+    device.settle()
+    device.cloud.is_deaf = True
+    job = device.cloud.create("j1", {"operation": "t"})
+    device.settle()
+    device.cloud.is_deaf = False
+    device.jobs.granted()
+    device.turn(lambda: job.status == "SUCCEEDED")
+
+
 @pytest.mark.parametrize("name", ["target", "a/../b/target"])
 def test_as_many_steps_as_a_job_may_have_are_no_stack_of_calls(
     make: Make, tmp_path: Path, name: str
@@ -444,6 +479,22 @@ def test_a_notice_ends_no_job_that_is_wanted(
         assert asking.cloud.requests[-1]["includeJobDocument"] is False
     answers(asking, connection)
     assert job.status == "SUCCEEDED"
+
+
+def test_a_cancellation_whose_notice_was_lost_is_found_when_a_filter_is_granted_late(
+    asking: Device, program: Program
+) -> None:
+    job = asking.cloud.create("j1", ASK)
+    asking.settle()
+    connection, _ = program.accept()
+    asking.cloud.is_deaf = True
+    asking.cloud.cancel(job)
+    asking.settle()
+    asking.cloud.is_deaf = False
+    asking.jobs.granted()
+    asking.turn(lambda: not asking.mailbox._watched)
+    assert connection.recv(1) == b""
+    connection.close()
 
 
 @pytest.mark.parametrize("how", ["gone", "canceled", "tried again"])

@@ -66,8 +66,8 @@ class Bench:
         )
         self.subscriptions.connected(rejoined=False)
 
-    def answer(self, codes: dict[str, int] | NoAnswer) -> None:
-        self.subscriptions.subscribed(self.server.answer(codes))
+    def answer(self, codes: dict[str, int] | NoAnswer) -> bool:
+        return self.subscriptions.subscribed(self.server.answer(codes))
 
     def go(self) -> float:
         """Lets time pass until something is asked for again; how long that was."""
@@ -133,6 +133,17 @@ def test_what_is_refused_is_asked_for_again_until_it_is_granted(
     bench.answer({"b": 1})
     assert bench.problems == {}
     assert bench.subscriptions.due == float("inf")
+
+
+def test_what_is_granted_late_is_said_once(tmp_path: Path) -> None:
+    """Meanwhile messages may have been missed."""
+    bench = Bench(tmp_path, "a", "b")
+    assert not bench.answer({"b": 135})
+    bench.go()
+    assert bench.answer({})
+    bench.subscriptions.disconnected()
+    bench.subscriptions.connected(rejoined=True)
+    assert not bench.answer({})
 
 
 @pytest.mark.parametrize("refused", [2, 3])

@@ -81,6 +81,12 @@ class JobsClient:
         if len(self._requests) == 1:
             self._next()
 
+    def ask_again(self) -> None:
+        """Sends the request under way again at once: its answer may have been kept from us until now."""
+        if self._requests:
+            self._requests[0].tries = 0
+            self._next()
+
     def is_to_ask(self, path: str) -> bool:
         """Whether a request of that path is queued."""
         return any(asked.path == path for asked in itertools.islice(self._requests, 1, None))

@@ -35,6 +35,9 @@ from fleet_agent.printable import printable
 
 _log = logging.getLogger(__name__)
 
+# Seconds until AWS is asked without a notice: a policy that keeps notices from arriving shows nowhere else.
+LOOK_EVERY = 6 * 3600.0
+
 
 class Jobs:
     """The jobs of this thing.
@@ -66,6 +69,7 @@ class Jobs:
         self._execution: Execution | None = None
         self._bound: Bound | None = None
         self._is_searching = False
+        self._look_at = math.inf
         self._receipt = Receipt.TAKEN
 
     # What the router asks for -----------------------------------------------------------------------------------------
@@ -73,11 +77,13 @@ class Jobs:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return self._client.due
+        return min(self._client.due, self._look_at)
 
     def act(self) -> None:
-        """No answer came."""
+        """No answer came, or no notice for long."""
         self._client.act()
+        if self._context.clock.monotonic() >= self._look_at:
+            self._look_again()
 
     def connected(self) -> None:
         """The connection stands: notices may have been missed."""
@@ -85,11 +91,18 @@ class Jobs:
         self._is_searching = False
         self._updates.version = None
         self._look()
+        self._look_later()
 
     def disconnected(self) -> None:
         """The connection ended: steps go on, answers do not come any more."""
         self._client.disconnected()
         self._is_searching = False
+        self._look_at = math.inf
+
+    def granted(self) -> None:
+        """A topic filter is granted that was not: notices, or answers, may have been missed."""
+        self._client.ask_again()
+        self._look_again()
 
     def take(self, message: Arrived) -> Receipt:
         """Looks at a message."""
@@ -99,6 +112,7 @@ class Jobs:
         self._receipt = Receipt.TAKEN
         path = message.topic.removeprefix(f"{self._base}/")
         if path in ("notify", "notify-next"):
+            self._look_later()
             self._noticed(path, message.payload)
         else:
             self._client.take(path, message.payload)
@@ -125,6 +139,14 @@ class Jobs:
             found = execution.noticed(payload)
             if path == "notify" or found is None or not current.is_of(found):
                 self._check(current)
+
+    def _look_later(self) -> None:
+        self._look_at = self._context.clock.monotonic() + LOOK_EVERY
+
+    def _look_again(self) -> None:
+        """As if there had been a notice."""
+        self._look_later()
+        self._noticed("notify", b"")
 
     def _look(self) -> None:
         if self._progress is not None and self._progress.end is not None:
