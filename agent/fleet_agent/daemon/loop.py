@@ -145,10 +145,7 @@ class Loop:
             event = self._mailbox.wait(-math.inf, although_stopping=True)
             if event is None:
                 return
-            if isinstance(event, Message):
-                self._arrived(event)
-            else:
-                self._take(event)
+            self._hear(event)
 
     @property
     def connected_at(self) -> float:
@@ -167,10 +164,8 @@ class Loop:
             event = self._mailbox.wait(due, although_stopping=True)
             if event is None and due == until:
                 return
-            if isinstance(event, Message):
-                self._arrived(event)
-            elif event is not None:
-                self._take(event)
+            if event is not None:
+                self._hear(event)
             self._publisher.settle(at_once=True)
 
     @property
@@ -193,24 +188,27 @@ class Loop:
         return None
 
     def _take(self, event: object) -> Ending | None:
+        if isinstance(event, ReloadRequested):
+            return self._requests.reload()
+        if isinstance(event, RecoverRequested):
+            # The identity may work again by now.
+            return None if self._is_connected else self._replace(self._requests.recover)
+        if isinstance(event, RotateRequested) or self._hear(event) is Receipt.ROTATE:
+            return self._replace(self._requests.rotate)
+        return None
+
+    def _hear(self, event: object) -> Receipt | None:
+        """Takes an event, except a request to the process, which is dropped; returns what became of a message."""
         match event:
             case Ready():
                 event.act()
             case Published():
                 self._published(event)
             case Message():
-                if self._arrived(event) is Receipt.ROTATE:
-                    return self._replace(self._requests.rotate)
+                return self._arrived(event)
             case Connected() | ConnectFailed() | Disconnected() | Subscribed() | CallbackFailed():
                 if event.session is self._serving.session:  # not a late event of a closed one
                     self._take_session_event(event)
-            case ReloadRequested():
-                return self._requests.reload()
-            case RotateRequested():
-                return self._replace(self._requests.rotate)
-            case RecoverRequested():
-                # The identity may work again by now.
-                return None if self._is_connected else self._replace(self._requests.recover)
             case _:
                 pass
         return None

@@ -82,9 +82,9 @@ class RefusalWatch:
         if self._known.rung is Rung.IN_SERVICE:
             return
         now = self._clock.wall()
-        if self._known.rung.is_dead:
-            _log.info("AWS IoT takes certificate %s again", self._credential.certificate_id)
         words = f"AWS IoT takes certificate {self._credential.certificate_id} again"
+        if self._known.rung.is_dead:
+            _log.info("%s", words)
         self._known = self._known.in_service(words, now)
         try:
             from fleet_agent.identity import recover

@@ -18,6 +18,7 @@ from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.daemon import loop
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.loop import Loop
+from fleet_agent.daemon.refusal_watch import RecoverRequested
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.health.status import Health
@@ -157,6 +158,26 @@ def test_what_is_out_of_date_is_shown_soon_and_so_is_what_was_lost(
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["answers_dropped"] == 7
     assert not health_of[0].is_outdated
+    made.queue.close()
+
+
+def test_at_the_end_no_request_is_carried_out(tmp_path: Path) -> None:
+    mailbox = Mailbox(SystemClock())
+    made = Made(tmp_path, mailbox)  # without requests: to carry one out would fail
+    assert isinstance(mailbox.wait(0.0), Connected)
+    messages: list[str] = []
+    mailbox.put(RecoverRequested())
+    mailbox.put(RotateRequested())
+    mailbox.put(
+        Message(
+            session=made.session,
+            topic="cmd/pump/x",
+            payload=b"",
+            acknowledge=lambda: messages.append("taken"),
+        )
+    )
+    made.loop.finish()
+    assert messages == ["taken"]
     made.queue.close()
 
 
