@@ -12,7 +12,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +21,10 @@ from typing import Any, Protocol
 
 from awscrt import io, mqtt5
 
+from soak.agent import run_agent
 from soak.program import Program
 from support.mosquitto import Mosquitto
 from support.wire import Wire
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAMS = 2  # that hand in readings
 QUIET = 40.0  # seconds without progress after which what is missing is given up, beside ...
@@ -371,7 +369,7 @@ class Bursts:
     # The agent ------------------------------------------------------------------------------------------------------
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        target, config = self._target, self._folder / "config.yaml"
+        target = self._target
         wanted = {
             "endpoint": "localhost",
             "port": self._wire.port,
@@ -400,11 +398,7 @@ class Bursts:
                 "limits": {"publishes": 0, "bytes": "0B"},
             },
         }
-        config.write_text(json.dumps(wanted))
-        words = [sys.executable, "-m", "fleet_agent", "run", "--config", str(config)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "agent")}
-        with (self._folder / "agent.log").open("ab") as log:
-            return subprocess.Popen([*words, "--allow-volatile"], env=environment, stderr=log)
+        return run_agent(self._folder, wanted)
 
     def _end(self) -> None:
         if self._agent.poll() is None:

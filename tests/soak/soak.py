@@ -22,11 +22,10 @@ from typing import Any
 from awscrt import io, mqtt5
 
 from soak import bursts
+from soak.agent import run_agent
 from soak.program import Program
 from support.mosquitto import Mosquitto
 from support.provisioned import Device
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAMS = 4  # each with a topic and a connection of its own
 QUIET = 120.0  # seconds without an arrival after which it is given up
@@ -167,7 +166,6 @@ class Soak:
         self._broker.stop()
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        config = self._folder / "config.yaml"
         wanted = {
             "endpoint": "localhost",
             "port": self._broker.port,
@@ -179,11 +177,7 @@ class Soak:
                 "limits": {"publishes": 0, "bytes": "0B"},
             },
         }
-        config.write_text(json.dumps(wanted))
-        words = [sys.executable, "-m", "fleet_agent", "run", "--config", str(config)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "agent")}
-        with (self._folder / "agent.log").open("ab") as log:
-            return subprocess.Popen([*words, "--allow-volatile"], env=environment, stderr=log)
+        return run_agent(self._folder, wanted)
 
     def _kill(self, figures: Figures) -> None:
         self._agent.kill()

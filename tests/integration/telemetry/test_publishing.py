@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,8 @@ import pytest
 from awscrt import mqtt5
 
 from support.agent import Agent, Daemon, until
-from support.fleets import Fleet
 from support.mqtt import Device
-from support.operators import Operator, operating
-
-
-@pytest.fixture
-def operator(fleet: Fleet, tmp_path: Path) -> Iterator[Operator]:
-    with operating(fleet, tmp_path / "operator") as found:
-        yield found
-
-
-@pytest.fixture
-def agent(fleet: Fleet, tmp_path: Path) -> Agent:
-    found = Agent(fleet, tmp_path)
-    assert found.provision().status == 0
-    return found
-
+from support.operators import Operator
 
 EVERYBODY = {"socket": {"allow": [{"user": "*", "topics": ["#"]}]}}
 
