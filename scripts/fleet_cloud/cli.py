@@ -105,10 +105,10 @@ COMMANDS = cast(
 )
 GROUPS = {
     "rotate": "replace the certificates of devices in the field",
-    "rule": "readings of devices, sent to people by SNS",
-    "things": "numbered things to try with, and a record of them",
-    "claim": "claim certificates: what a device has before it has an identity",
-    "devices": "the things of this fleet and their certificates",
+    "rule": "send readings of devices to people, by SNS",
+    "things": "create numbered things for trials, with a record of them",
+    "claim": "manage claim certificates, with which devices provision themselves",
+    "devices": "manage the fleet's things and their certificates",
 }
 
 # One source tree has one version, which the agent's package says.
@@ -124,9 +124,9 @@ in this order:
   fleet-cloud claim new --image image         the claim for a batch of devices, and config.yaml;
                                               image/ becomes /etc/fleet-agent
   fleet-cloud status                          what is there, and what differs
-  fleet-cloud down                            takes it all away again
+  fleet-cloud down                            deletes everything
 
-exit status: 0 done, 1 failed or something differs, 2 wrong usage
+exit status: 0 success, 1 failure or difference, 2 usage error
 """
 
 

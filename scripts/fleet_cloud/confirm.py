@@ -10,7 +10,7 @@ from fleet_cloud.outcome import table
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Adds the flag that answers beforehand."""
-    parser.add_argument("--yes", action="store_true", help="do not ask before anything is deleted")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def confirm(

@@ -45,14 +45,14 @@ FLAGS = (
     Flag("--name", "the fleet's name, from which all names in the cloud derive", "NAME", "fleet"),
     Flag("--profile", "the profile of the AWS CLI to use", "NAME"),
     Flag("--region", "the AWS region", "REGION"),
-    Flag("--endpoint-url", "another place than AWS that answers its calls", "URL"),
+    Flag("--endpoint-url", "endpoint to use in place of AWS", "URL"),
     Flag(
         "--with",
-        "what makes the calls: botocore, in this process and many times as fast, or aws, the program "
-        "(default: FLEET_CLOUD_WITH, or botocore where this Python has it)",
+        "how to call AWS: botocore, in this process and much faster, or aws, the command (default: "
+        "$FLEET_CLOUD_WITH, else botocore if installed)",
         "MAKER",
     ),
-    Flag("--role-boundary", "the permissions boundary of every role that is made", "ARN"),
+    Flag("--role-boundary", "permissions boundary of every role that is created", "ARN"),
     Flag("--dry-run", "print the aws commands that would change something, and change nothing"),
     Flag("--verbose", "show every command as it runs"),
     Flag("--json", "print one JSON object"),

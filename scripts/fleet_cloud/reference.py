@@ -14,18 +14,18 @@ _HEAD = """\
 Sets up AWS IoT Core for a fleet, from a workstation. It needs Python 3.11, the `aws` command (version 1 or 2) and
 `openssl`; nothing else. How to use it on an account: [set up the cloud](../how-to/set-up-the-cloud.md).
 
-stdout is the answer, stderr everything else. Exit status: 0 done, 1 failed or something differs from what it should
-be, 2 wrong usage, 130 interrupted. With `--json` a failure prints `{"error": {"code", "title", "remedy"}}`, and for a
-failed command `command`, `said` (its own words) and `cause` (the likely one) as well.
+The answer goes to stdout, everything else to stderr. Exit status: 0 success, 1 failure or a difference from what should
+be there, 2 usage error, 130 interrupted. With `--json` a failure prints `{"error": {"code", "title", "remedy"}}`, and
+for a failed command also `command`, `said` (its output) and `cause` (the likely cause).
 """
 
 _GLOBAL = """\
 ## For every command
 
-These stand before or after the command's name. The region is the first that is said: `--region`, `AWS_REGION`,
+These may come before or after the command's name. The region is the first that is set: `--region`, `AWS_REGION`,
 `AWS_DEFAULT_REGION`, the profile's. The endpoint: `--endpoint-url`, `AWS_ENDPOINT_URL_IOT` (`_IAM`, `_STS`),
 `AWS_ENDPOINT_URL`. Both are written out in every `aws` command, because versions of the AWS CLI differ in which of
-these they read.
+them they read.
 
 A dry run asks AWS what is there (shown as `# asked:`) and prints the rest as a shell script that would do it.
 """

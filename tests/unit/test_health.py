@@ -172,8 +172,8 @@ def test_each_source_has_a_problem_of_its_own(health: Health, folder: Path) -> N
 def test_words_are_the_tables_where_the_case_has_none() -> None:
     found = table.CLAIM_NOT_DELETED.problem()
     assert (found.title, found.remedy) == (
-        "The claim is no longer needed and was to be deleted, but it is still there.",
-        "See why: journalctl -u fleet-agent.service; or type: sudo fleet-agent claim delete",
+        "The claim is no longer needed and should be deleted, but it still exists.",
+        "Find out why: journalctl -u fleet-agent.service; or delete it: sudo fleet-agent claim delete",
     )
 
 

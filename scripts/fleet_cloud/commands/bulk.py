@@ -16,23 +16,23 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
 
 NAME = ("bulk",)
-SUMMARY = "register many things at once, with keys and requests made here"
+SUMMARY = "register many things at once, with keys made here"
 DESCRIPTION = """\
-Registers PREFIX-1 to PREFIX-N with bulk registration tasks of AWS IoT, one after the other: 500 things, 1,500, then
-3,000 at a time. While AWS IoT is at one, what the next takes is made, and what the one before made is saved. Keys (EC
-P-256) and certificate signing requests are made here; the requests go to S3 as JSON lines, AWS IoT registers a thing
-a line, and the certificates in the task's report are saved beside their keys:
+Registers PREFIX-1 to PREFIX-N with AWS IoT's bulk registration, in tasks of 500 things, then 1,500, then 3,000. While
+AWS IoT works on one task, the next is prepared here and the previous one saved. Keys (EC P-256) and certificate signing
+requests are made here; the requests go to S3 as JSON lines, AWS IoT registers one thing a line, and the certificates in
+the task's report are saved beside their keys:
 
   DIR/things/PREFIX-1/private.pem.key, certificate.pem.crt   (both 0600)
 
-What that takes is made unless it is there: the role NAME-bulk, the policy NAME-bulk (a thing may use its own topics
-below dt/ and hear those below cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
+What it needs is created if missing: the role NAME-bulk, the policy NAME-bulk (a thing may publish to its own topics
+below dt/ and receive those below cmd/), the thing type, and a bucket. AWS runs one such task at a time in an account.
 
-Run again it goes on where it stopped, and with a larger --count it adds the rest. Lines that AWS IoT refused are
-shown, and the exit status is 1.
+When run again, it resumes, and with a larger --count it adds the rest. Lines that AWS IoT refused are shown, and the
+exit status is 1.
 
-bulk reset deletes from the cloud every thing that has the policy NAME-bulk, with the certificates, and then what was
-made for them; and from DIR the keys and certificates.
+bulk reset deletes every thing with the policy NAME-bulk from the cloud, with the certificates, then everything that was
+created for them, and the keys and certificates in DIR.
 """
 
 _SHOWN = 10  # lines of the error report
@@ -40,13 +40,13 @@ _SHOWN = 10  # lines of the error report
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds how many, and what they are called."""
-    parser.add_argument("action", nargs="?", choices=["reset"], help="delete everything again")
+    parser.add_argument("action", nargs="?", choices=["reset"], help="delete everything")
     parser.add_argument("--count", metavar="N", type=int, help="how many things")
     parser.add_argument(
         "--prefix",
         metavar="PREFIX",
         default="thing",
-        help="what their names begin with (default: thing)",
+        help="prefix of their names (default: thing)",
     )
     parser.add_argument(
         "--thing-type", metavar="TYPE", help="their thing type (default: the prefix)"
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
-        help="where they connect, for check (default: what AWS says)",
+        help="where they connect, for check (default: the account's endpoint)",
     )
     parser.add_argument(
         "--ca-file",

@@ -12,13 +12,13 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
 NAME = ("check",)
-SUMMARY = "connect as every thing made in bulk, and do a round trip"
+SUMMARY = "connect as each thing registered in bulk, and do a round trip"
 DESCRIPTION = """\
 Connects as each thing of DIR under its own name, subscribes to dt/THING/check, publishes there and waits for the
-message to come back; many at a time. What a thing could not do is named, and the exit status is 1.
+message to come back; many at a time. Failures are listed for each thing, and the exit status is 1.
 
-The first three test the connection: if none of them gets an answer, the others do not try. Endpoint and CA are
-those that bulk was given, if it was given any.
+The first three test the connection: if none of them gets an answer, the others are not tried. Endpoint and CA are those
+given to bulk, if any.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).

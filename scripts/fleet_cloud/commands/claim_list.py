@@ -13,11 +13,11 @@ NAME = ("claim", "list")
 SUMMARY = "list the claims with batch, state and age"
 DESCRIPTION = """\
 Lists this fleet's claims: every certificate with the policy NAME-claim, its batch (from its subject; - for a claim
-whose key AWS made), its state and its age. A certificate with a claim's subject and no policy at all was left by an
+whose key AWS made), its state and its age. A certificate with a claim's subject and no policy was left behind by an
 interrupted claim new: it can do nothing, and is shown as leftover.
 
-Leftovers are looked for among up to 100 certificates of the account; --all looks through all of them, which is a
-call each. Claims of claim temporary are not listed: AWS does not list them either, and they end by themselves.
+Up to 100 certificates of the account are searched for leftovers; --all searches all of them, which takes a call for
+each. Claims of claim temporary are not listed: AWS does not list them, and they expire by themselves.
 """
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="look for leftovers among all certificates of the account",
+        help="search all certificates of the account for leftovers",
     )
 
 

@@ -18,19 +18,19 @@ from fleet_cloud.plan import resources, templates
 from fleet_cloud.plan.reconcile import compare, ensure
 
 NAME = ("claim", "new")
-SUMMARY = "make a long-lived claim certificate for a batch of devices"
+SUMMARY = "create a claim certificate for a batch of devices"
 DESCRIPTION = """\
-Makes claim.private.pem.key and claim.certificate.pem.crt (both 0600), and config.yaml beside them: what goes into the
-image of a batch of devices. With --image DIR they lie as the device wants them: DIR becomes /etc/fleet-agent.
+Creates claim.private.pem.key and claim.certificate.pem.crt (both 0600), with config.yaml beside them: the files for the
+image of a batch of devices. With --image DIR they are laid out for the device: DIR becomes /etc/fleet-agent.
 
-The key is made here with openssl and never travels; AWS IoT signs a request. The claim may provision with this fleet's
-template and do nothing else (policy NAME-claim, made if need be).
+The key is made here with openssl and never leaves this machine; AWS IoT signs a request. The claim may provision with
+this fleet's template and nothing else (policy NAME-claim, created if missing).
 
-With --aws-keys AWS IoT makes the key and sends it, once; the certificate then does not name the batch.
+With --aws-keys, AWS IoT makes the key and sends it once; the certificate then does not name the batch.
 
-Run again with the same folder it changes nothing and says so; after an interruption it goes on with what is there. An
-existing key is never overwritten, and neither is a config.yaml; with flags that it does not say, the exit status is
-1, and fleet-cloud config --force changes it.
+When run again with the same folder, it changes nothing and says so; after an interruption, it continues with the
+existing files. An existing key or config.yaml is never overwritten; if flags contradict it, the exit status is 1, and
+fleet-cloud config --force changes it.
 """
 
 _BATCH = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,15}")
@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch",
         metavar="NAME",
-        help="the batch of devices it is for; stands in the certificate's subject (default: today's date)",
+        help="name of the batch of devices, for the certificate's subject (default: today's date)",
     )
     parser.add_argument(
-        "--aws-keys", action="store_true", help="let AWS IoT make the key, which then travels"
+        "--aws-keys", action="store_true", help="let AWS IoT make the key and send it"
     )
     config.add_for_claim(parser)
 

@@ -15,14 +15,14 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
 NAME = ("claim", "revoke")
-SUMMARY = "switch claims off at once"
+SUMMARY = "deactivate claims at once"
 DESCRIPTION = """\
-Switches claims off: no device can connect with them from that moment on. Devices that have their own certificate
-are not touched. A claim is named by the beginning of its certificate's id, as claim list shows it, or by the folder
-that claim new wrote. --leftovers means all that an interrupted claim new left.
+Deactivates claims: from then on no device can connect with them. Devices that have their own certificate are not
+affected. A claim is given by the beginning of its certificate id, as claim list shows it, or by the folder that claim
+new wrote. --leftovers means everything that an interrupted claim new left behind.
 
-A claim that is off can be switched on again (aws iot update-certificate --new-status ACTIVE); --delete deletes it,
-for good, and asks before.
+A deactivated claim can be activated again (aws iot update-certificate --new-status ACTIVE); --delete deletes it for
+good, after asking.
 """
 
 
@@ -32,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "claims", metavar="CLAIM", nargs="*", help="the beginning of an id, or a folder"
     )
     parser.add_argument(
-        "--leftovers", action="store_true", help="all that an interrupted claim new left"
+        "--leftovers",
+        action="store_true",
+        help="everything that an interrupted claim new left behind",
     )
-    parser.add_argument("--delete", action="store_true", help="delete them as well")
+    parser.add_argument("--delete", action="store_true", help="also delete them")
     confirm.add_to(parser)
 
 

@@ -11,11 +11,11 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import templates
 
 NAME = ("claim", "temporary")
-SUMMARY = "get a claim that ends in five minutes"
+SUMMARY = "get a claim that expires in five minutes"
 DESCRIPTION = """\
-Gets a claim from AWS IoT that ends in five minutes and needs no policy: for a device that a person provisions by
-hand. Writes claim.private.pem.key and claim.certificate.pem.crt (both 0600), config.yaml beside them, and says when it
-ends. AWS makes the key of such a claim, so it does travel, once.
+Gets a claim from AWS IoT that expires in five minutes and needs no policy: for a device that a person provisions by
+hand. Writes claim.private.pem.key and claim.certificate.pem.crt (both 0600), with config.yaml beside them, and prints
+when it expires. AWS makes the key of such a claim and sends it once.
 """
 
 

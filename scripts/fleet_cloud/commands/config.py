@@ -23,20 +23,20 @@ from fleet_cloud.plan import credentials, templates
 NAME = ("config",)
 SUMMARY = "write the agent's config.yaml for this fleet"
 DESCRIPTION = f"""\
-Writes DIR/config.yaml with endpoint, CA, claim, template and spread, and with the endpoint and the role aliases of AWS
-credentials where the fleet has such (up --credentials). Its relative paths start at its own folder, so
-that DIR works where it stands, on the bench, and as the content of /etc/fleet-agent in an image:
+Writes DIR/config.yaml with endpoint, CA, claim, template and spread, and with the endpoint and role aliases of AWS
+credentials if the fleet has them (up --credentials). Its relative paths start at its own folder, so DIR works where it
+is, on a bench, and as /etc/fleet-agent of an image:
 
   fleet-cloud claim new --image DIR --fleet-size N      the claim and config.yaml: all in one
   fleet-cloud config --out DIR --fleet-size M --force   other settings
 
-The claim's paths are claim/NAME when DIR/claim holds a claim, the bare file names when DIR itself holds it, and
-{DEVICE_CLAIM_FOLDER}/NAME when neither does; --claim-dir says another folder, as the device sees it. A CA file is
-copied into DIR as ca.pem.
+The claim's paths are claim/NAME if DIR/claim holds a claim, the bare file names if DIR itself does, and
+{DEVICE_CLAIM_FOLDER}/NAME otherwise; --claim-dir gives another folder, as the device sees it. A CA file is copied into
+DIR as ca.pem.
 
-Without --device-endpoint, AWS is asked for the endpoint and whether the template is there; with it, nothing is
-asked. A config.yaml that says something else already is replaced only with --force; endpoint and CA that it has stay
-unless they are given again.
+Without --device-endpoint, AWS is asked for the endpoint and whether the template exists; with it, AWS is not asked. An
+existing config.yaml with other content is replaced only with --force; its endpoint and CA stay unless they are given
+again.
 """
 
 CONFIG_FILE = "config.yaml"
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--claim-dir", metavar="DIR", help="the claim's folder, as the device sees it"
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace a config.yaml that says something else"
+        "--force", action="store_true", help="replace a config.yaml with other content"
     )
 
 
@@ -68,18 +68,18 @@ def add_content(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
-        help="where devices connect (default: what AWS says; port 8883)",
+        help="where devices connect (default: the account's endpoint; port 8883)",
     )
     parser.add_argument(
         "--ca-file",
         metavar="FILE",
-        help="the CA of the endpoint's certificate (default: the device's own store, which knows Amazon's)",
+        help="CA of the endpoint's certificate (default: the device's own store, which has Amazon's)",
     )
     parser.add_argument(
         "--fleet-size",
         metavar="N",
         type=int,
-        help="how many devices may be switched on together: their first contacts are spread (default: no spread)",
+        help="how many devices may be switched on together: spreads their first connections (default: no spread)",
     )
     parser.add_argument(
         "--quota",
@@ -97,7 +97,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         metavar="USER",
         action="append",
         default=[],
-        help="a user of the device whose programs may have AWS credentials (up --credentials); may be repeated",
+        help="user on the device whose programs may have AWS credentials (up --credentials); may be repeated",
     )
 
 
@@ -105,13 +105,13 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that say where a claim goes."""
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(
-        "--out", metavar="DIR", type=Path, help="the folder for key, certificate and config.yaml"
+        "--out", metavar="DIR", type=Path, help="folder for key, certificate and config.yaml"
     )
     place.add_argument(
         "--image",
         metavar="DIR",
         type=Path,
-        help="a folder to become /etc/fleet-agent: config.yaml in it, key and certificate in DIR/claim",
+        help="folder that becomes /etc/fleet-agent: config.yaml in DIR, key and certificate in DIR/claim",
     )
 
 

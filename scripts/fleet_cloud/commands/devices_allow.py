@@ -15,16 +15,16 @@ from fleet_cloud.plan import templates
 NAME = ("devices", "allow")
 SUMMARY = "let a device whose key is gone register again, for a while"
 DESCRIPTION = """\
-Opens a window for one thing: until it ends, the hook of up lets a device register under its name that it would refuse.
-A device that has its key, or the key that is expected of it, needs none: those are let in at any time.
+Opens a window for one thing: until it closes, the hook of up lets a device register under its name that it would
+otherwise refuse. A device that has the thing's key, or its expected key, needs no window: it is accepted at any time.
 
   --key HASH   the device with this public key: SHA-256 of SubjectPublicKeyInfo, in hexadecimal, as fleet-agent key
                --print-hash prints it on the device. From then on it is the thing's expected key.
-  --any-key    whoever comes first. WHOEVER HAS A CLAIM AND KNOWS THE SERIAL NUMBER MAY BE FASTER, AND IS THE DEVICE
-               THEN: stand beside the device, and look at devices show afterwards. One key uses the window up.
-  --close      no more: takes a window back.
+  --any-key    the first device that comes. WHOEVER HAS A CLAIM AND KNOWS THE SERIAL NUMBER MAY COME FIRST, AND THEN IS
+               THE DEVICE: do it beside the device, and check devices show afterwards. The first key uses up the window.
+  --close      closes a window early.
 
-The old certificates stay as they are: retire them with devices prune when the device is back.
+The old certificates stay: retire them with devices prune once the device is back.
 """
 
 _LONGEST_SECONDS = 7 * 24 * 3600
@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long, such as 30m, 1h or 2d (default: %(default)s)",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--key", metavar="HASH", help="let in the device with this public key")
+    which.add_argument("--key", metavar="HASH", help="accept the device with this public key")
     which.add_argument(
-        "--any-key", action="store_true", help="let in whoever comes first, with any key"
+        "--any-key", action="store_true", help="accept the first device, with any key"
     )
-    which.add_argument("--close", action="store_true", help="take the window back")
+    which.add_argument("--close", action="store_true", help="close the window")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:

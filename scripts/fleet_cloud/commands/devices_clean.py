@@ -16,11 +16,11 @@ from fleet_cloud.outcome import Outcome
 NAME = ("devices", "clean")
 SUMMARY = "delete devices from the cloud, with their certificates"
 DESCRIPTION = """\
-Deletes the named things of this fleet, or all of them, each with its certificates: switches the certificates off,
-detaches and deletes them, then deletes the thing. The devices lose their identity at once; with a claim that is still
-good they can provision again.
+Deletes the named things of this fleet, or all of them, with their certificates: deactivates, detaches and deletes the
+certificates, then deletes the thing. The devices lose their identity at once; with a valid claim they can provision
+again.
 
-Asks before. What cannot be deleted is named, and the exit status is 1; run it again to go on.
+Asks first. What cannot be deleted is listed, and the exit status is 1; run it again to continue.
 """
 
 

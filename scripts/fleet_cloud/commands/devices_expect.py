@@ -19,20 +19,21 @@ from fleet_cloud.plan import hook_settings, hooks, templates
 _SHOWN = 10  # names that cannot be
 
 NAME = ("devices", "expect")
-SUMMARY = "say which devices are to come, and with which keys"
+SUMMARY = "register expected devices, with their keys"
 DESCRIPTION = """\
-Makes the things of devices that are to come, so that the hook of up knows them before they register. FILE has one
+Registers the things of devices that are expected, so that the hook of up knows them before they register. FILE has one
 serial number a line, or is CSV whose first line names the columns:
 
   serial,key,site
   4711,9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08,north
 
 key is the SHA-256 of the device's public key (SubjectPublicKeyInfo, DER, in hexadecimal), as fleet-agent key --make
-prints it in the factory: then only the device with that key registers, and a claim in wrong hands is worth nothing. Any
-other column is a parameter of the template, or else an attribute of the thing. Lines that begin with # are remarks.
+prints it in the factory: then only the device with that key can register, and a stolen claim is useless. Any other
+column is a parameter of the template, or otherwise an attribute of the thing. Lines that begin with # are comments.
 
---only turns away whatever is not in the registry by then; --no-only takes that back; both are remembered in the cloud,
-and go without FILE, too. Run again it goes on where it was interrupted, and changes what the file says otherwise now.
+--only refuses every device that is not in the registry by then; --no-only revokes that; both are remembered in the
+cloud, and can be given without FILE. When run again, it resumes after an interruption, and applies what the file says
+differently now.
 """
 
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="refuse devices that are not expected, or no more",
+        help="refuse devices that are not expected, or stop doing so",
     )
 
 

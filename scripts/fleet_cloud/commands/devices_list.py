@@ -17,12 +17,12 @@ DESCRIPTION = """\
 Lists the fleet's things: those whose certificate has the policy NAME-device, and those that are called NAME- and
 their own attribute serialNumber. A device is active when one of its certificates is.
 
-Which certificates a thing has is a question a thing, and a large fleet has minutes of them: with more than 250, those
-are listed that are called so, by pages of fleet indexing where the account has it (with who is connected) and of the
-registry where not, and the certificates are counted. --certificates asks all the same.
+Finding a thing's certificates takes a call for each thing, which for a large fleet takes minutes. With more than 250
+things, the list is made by name, from fleet indexing where the account has it (with who is connected) and from the
+registry otherwise, and the certificates are only counted. --certificates finds them anyway.
 
-A certificate that came by a claim though its thing had one is named: for the device's own key, or because an operator
-let it in.
+A certificate that was issued by a claim although its thing had one already is marked: it was for the device's own key,
+or an operator allowed it.
 """
 
 _MOST_ASKED = 250  # things, as many as a page has
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--certificates",
         action="store_true",
-        help="ask which certificates each has, of any number",
+        help="find the certificates of each thing, however many there are",
     )
 
 

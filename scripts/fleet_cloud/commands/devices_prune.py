@@ -21,23 +21,23 @@ from fleet_cloud.outcome import Outcome
 NAME = ("devices", "prune")
 SUMMARY = "retire certificates that no device uses any more"
 DESCRIPTION = """\
-Finds certificates of this fleet that no device uses any more and retires them: detach, switch off, delete.
+Finds certificates of this fleet that no device uses any more, and retires them: detaches, deactivates and deletes them.
 
   superseded  a thing's one active certificate is newer, and has been there for --min-age hours
   orphaned    the certificate has the policy NAME-device, and no thing
   ledger      a device's ledger.jsonl, given with --ledger, says last of it: unresolved, retired or dropped
   named       it is named here, by the beginning of its id as devices show and devices list --json have it
 
-Where a thing has more than one active certificate, none is retired by its age: whoever took the thing over would have
-the newer one. Such things are named. What a rotation by a job replaced: rotate status --retire. Otherwise give the
+If a thing has more than one active certificate, none is retired by age, as somebody who took the thing over would have
+the newer one. Such things are listed. For what a rotation by a job replaced: rotate status --retire. Otherwise give the
 device's ledger, or name the certificate.
 
-A ledger is believed for its own thing (the one with the certificate that it says is in use; after fleet-agent reset
-there is none, and --thing says whose it is), and for certificates on no thing that have the policy NAME-device alone,
-or none and are still pending. Everything else in it is left alone. Asks before; --dry-run shows.
+A ledger counts for its own thing (the thing with the certificate that it says is in use; after fleet-agent reset there
+is none, and --thing names it), and for certificates without a thing that have only the policy NAME-device, or no policy
+and are still pending. Everything else in it is ignored. Asks first; --dry-run shows.
 
-No listing of AWS says which certificate a thing has, so each thing is asked, and an account has 20 such questions a
-second: ten thousand things take ten minutes.
+AWS has no list of things with their certificates, so each thing is queried, at 20 queries a second for an account: ten
+thousand things take ten minutes.
 """
 
 
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "certificates",
         metavar="CERTIFICATE",
         nargs="*",
-        help="the beginning of a certificate's id, to be retired whatever its age",
+        help="beginning of the id of a certificate to retire, whatever its age",
     )
     parser.add_argument(
         "--ledger",
@@ -58,14 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a device's ledger.jsonl; may be repeated",
     )
     parser.add_argument(
-        "--thing", metavar="THING", help="whose ledgers these are, where they name none in use"
+        "--thing", metavar="THING", help="the ledgers' thing, if they name no certificate in use"
     )
     parser.add_argument(
         "--min-age",
         metavar="HOURS",
         type=float,
         default=24.0,
-        help="how long the newer certificate must have been there (default: %(default)g)",
+        help="how long the newer certificate must have existed (default: %(default)g)",
     )
     confirm.add_to(parser)
 

@@ -14,10 +14,10 @@ from fleet_cloud.outcome import Outcome, table
 NAME = ("devices", "show")
 SUMMARY = "show one device: registry, certificates, connection, orders"
 DESCRIPTION = """\
-Shows a thing by its name, of this fleet or another: attributes, type, groups, and each of its certificates with its
-state, where it comes from, its dates and its policies; since when it is connected, or why it left, and what it listens
-to (its client id being the thing's name); when it rotated last, and its last orders. What cannot be asked, because
-this CLI is too old for it or these credentials may not, is said.
+Shows a thing by name, of this fleet or another: attributes, type, groups, and each of its certificates with its state,
+origin, dates and policies; since when it is connected, or why it disconnected, and its subscriptions (if its client id
+is the thing's name); when it last rotated, and its last orders. It says what cannot be queried, because this CLI is too
+old or these credentials may not.
 """
 
 

@@ -11,13 +11,14 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
 NAME = ("devices", "waiting")
-SUMMARY = "list the devices that the hook refused and that did not get in since"
+SUMMARY = "list the devices that the hook refused and has not accepted since"
 DESCRIPTION = """\
-Lists whom the hook refused: the thing that it would be, how often, when last, under which claim, and why. A device that
-was let in since is not listed. Read from the log of the hook's function, which may be some seconds late.
+Lists the devices that the hook refused: the thing, how often, when last, under which claim, and why. A device that was
+accepted since is not listed. This is read from the log of the hook's function, which may lag by some seconds.
 
-A device that belongs there: fleet-cloud devices allow THING --key HASH, with the hash that fleet-agent key
---print-hash prints on it. One that does not: the claim is in wrong hands, and fleet-cloud claim revoke switches it off.
+To accept a device that belongs to the fleet: fleet-cloud devices allow THING --key HASH, with the hash that fleet-agent
+key --print-hash prints on it. If it does not belong, the claim has been stolen: fleet-cloud claim revoke deactivates
+it.
 """
 
 

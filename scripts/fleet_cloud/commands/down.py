@@ -17,30 +17,30 @@ from fleet_cloud.plan import credentials, plan, teardown
 from fleet_cloud.plan.teardown import Existing, Piece
 
 NAME = ("down",)
-SUMMARY = "delete everything of the fleet again"
+SUMMARY = "delete everything of the fleet"
 DESCRIPTION = """\
-Takes the fleet away: disables the template and every claim first, so that no device registers meanwhile; then deletes
-the devices with their certificates, the claims, the policies, the template, thing type and groups, role aliases, hook
-and roles, in the order that AWS demands. Asks before.
+Deletes the fleet: disables the template and every claim first, so that no device registers meanwhile; then deletes the
+devices with their certificates, the claims, the policies, the template, thing type and groups, role aliases, hook and
+roles, in the order that AWS demands. Asks first.
 
-Only what bears the tags fleet=NAME and made-by=fleet-cloud is deleted; what has a name of the fleet without them, or
-is a thing type that was there before, is left and named. With --keep-devices the devices go on working: their things,
+Only what has the tags fleet=NAME and made-by=fleet-cloud is deleted; whatever has a name of the fleet without them, or
+is a thing type that existed before, is kept and listed. With --keep-devices the devices keep working: their things,
 certificates, policy, type and groups stay.
 
-AWS takes up to five minutes until a detached policy or a deprecated thing type may be deleted: that is waited for,
---patience seconds each. What is then still there is named, and the exit status is 1; run it again to go on.
+AWS may refuse to delete a detached policy or a deprecated thing type for up to five minutes: it waits for that,
+--patience seconds each. What is left then is listed, and the exit status is 1; run it again to continue.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what stays, and how long to wait."""
-    parser.add_argument("--keep-devices", action="store_true", help="leave the devices working")
+    parser.add_argument("--keep-devices", action="store_true", help="keep the devices working")
     parser.add_argument(
         "--patience",
         metavar="SECONDS",
         type=float,
         default=330.0,
-        help="how long to try what AWS does not delete yet (default: %(default)g)",
+        help="how long to retry what AWS does not delete yet (default: %(default)g)",
     )
     confirm.add_to(parser)
 

@@ -21,12 +21,12 @@ from fleet_cloud.plan import registry
 NAME = ("explain",)
 SUMMARY = "show what happened to one device, and the likely cause"
 DESCRIPTION = """\
-Prints one timeline from what the registry, the connection, the log of AWS IoT and the hook say of one device, and, with
---bundle, from what the device itself says (fleet-agent doctor --bundle FILE): its ledger, problems and journal. It ends
-with the likely cause and what to type.
+Prints one timeline of a device, from the registry, the connection, the logs of AWS IoT and of the hook and, with
+--bundle, from the device itself (fleet-agent doctor --bundle FILE): its ledger, problems and journal. It ends with the
+likely cause and the commands to run.
 
-THING may also be a client id, such as claim-…, under which a device provisions. The log of AWS IoT has lines only while
-its logging is on: aws iot set-v2-logging-options; and lines of certificates that it refuses only where the event type
+THING may also be a client id, such as claim-…, under which a device provisions. AWS IoT writes its log only while
+logging is on (aws iot set-v2-logging-options), and lines about refused certificates only if the event type
 Connection.AuthNError is on, too (--event-configurations). Exit status 1 when something is wrong.
 """
 
@@ -40,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "thing", metavar="THING|CLIENT-ID", help="the thing's name, or a client id"
     )
     parser.add_argument(
-        "--bundle", metavar="FILE", type=Path, help="what fleet-agent doctor --bundle wrote there"
+        "--bundle",
+        metavar="FILE",
+        type=Path,
+        help="bundle that fleet-agent doctor --bundle wrote on the device",
     )
     parser.add_argument(
         "--since",

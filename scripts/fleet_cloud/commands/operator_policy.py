@@ -11,21 +11,22 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
 NAME = ("operator-policy",)
-SUMMARY = "print the least IAM policy that lets somebody run these commands"
+SUMMARY = "print the least IAM policy for these commands"
 DESCRIPTION = """\
-Prints, as JSON, the least IAM policy with which the named commands run for this fleet, such as: fleet-cloud
-operator-policy status "claim new". Without names, for all of them. Account and region are those of the credentials;
-with --account nothing is asked of AWS.
+Prints, as JSON, the least IAM policy with which the given commands run for this fleet, such as: fleet-cloud
+operator-policy status "claim new". Without arguments, for all commands. Account and region are those of the
+credentials; with --account AWS is not asked.
 
-Roles may be passed to AWS IoT and to the hook's function only, and only the two managed policies of up may be attached.
-Nobody may change who may take a role that is there (iam:UpdateAssumeRolePolicy): up then says that an administrator has
-to. What is left:
+Roles may be passed only to AWS IoT and to the hook's function, and only the two managed policies of up may be attached.
+The policy lets nobody change who may assume an existing role (iam:UpdateAssumeRolePolicy): up then says that an
+administrator has to. Rights that remain:
 
   bulk, rule up   write a policy into a role, so whoever may run them can have every right in the account
   up              decides what each device of the fleet may do, and registers things in the whole account
 
-With --role-boundary ARN roles can be made, and policies written into them, only where that permissions boundary limits
-the role; give the same flag to the commands. An administrator makes it: what it allows is what such roles can at most.
+With --role-boundary ARN, roles can be created, and policies written into them, only if that permissions boundary limits
+the role; give the same flag to the commands. An administrator creates it: it is the most that such roles can ever
+allow.
 
   fleet-cloud operator-policy up status > policy.json
   aws iam put-user-policy --user-name USER --policy-name fleet --policy-document file://policy.json
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one or more of: {', '.join(permissions.COMMANDS)} (default: all)",
     )
     parser.add_argument(
-        "--account", metavar="NUMBER", help="the account, when AWS is not to be asked"
+        "--account", metavar="NUMBER", help="account number, instead of asking AWS"
     )
 
 

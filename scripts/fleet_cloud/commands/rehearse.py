@@ -10,20 +10,21 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
 NAME = ("rehearse",)
-SUMMARY = "let many virtual devices provision themselves, before the real ones do"
+SUMMARY = "provision many virtual devices, before the real ones"
 DESCRIPTION = """\
-Runs N virtual devices in this process, each with the agent's own steps, waits and spread, and with TLS and MQTT
-sessions of its own, against a sandbox or your account. It says how long until all have their identity, how many
-requests were refused and by which quota, how long each step takes, and what a spread should be; DIR/report.html has
-the pictures, DIR/report.json the figures. It ends with a simulation of what else may happen, with the latencies met.
+Runs N virtual devices in this process, each with the agent's own steps, waits and spread, and with its own TLS and MQTT
+sessions, against a sandbox or your account. It reports how long until all have their identity, how many requests were
+refused and by which quota, how long each step takes, and what the spread should be; DIR/report.html has the charts,
+DIR/report.json the figures. It ends with a simulation of other cases, using the measured latencies.
 
-Devices take the fleet's template with a claim made for the time; with --config, all that an image's config.yaml says,
-its claim too. Their serial numbers begin with --serial-prefix; a hook with a list or a pattern must permit them.
+Devices use the fleet's template with a claim made for the rehearsal; with --config, everything in an image's
+config.yaml, including its claim. Their serial numbers begin with --serial-prefix; a hook with a list or a pattern must
+permit them.
 
-In your account it asks first and says what it costs. All that it made is deleted afterwards; DIR/made.jsonl names it,
-and --clean takes away what an interrupted one left. In a sandbox the account's quotas are switched on for the time.
+In your account it asks first and shows the cost. Everything that it created is deleted afterwards; DIR/made.jsonl lists
+it, and --clean deletes what an interrupted rehearsal left. In a sandbox the account's quotas are enforced meanwhile.
 
-A part on each of several machines: --shard 1/4 to --shard 4/4, then --merge with the report.json of each.
+To use several machines: --shard 1/4 to --shard 4/4, one on each, then --merge with the report.json of each.
 """
 
 _AGENT = Path(__file__).resolve().parents[3] / "agent"
@@ -37,15 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--power-on",
         metavar="HOW",
         default="at-once",
-        help="at-once, rolling (street by street), or a while such as 10m, at random (default: at-once)",
+        help="at-once, rolling (street by street), or at random within a time such as 10m (default: at-once)",
     )
     parser.add_argument(
         "--config", metavar="FILE", type=Path, help="an image's config.yaml, with its claim"
     )
     parser.add_argument(
-        "--spread",
-        metavar="WHILE",
-        help="the window of first contacts (default: what --config says, or what fits)",
+        "--spread", metavar="TIME", help="window of first connections (default: from --config)"
     )
     parser.add_argument(
         "--quota",
@@ -60,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=_VARIATIONS,
         default=[],
-        help="with one device in ten losing power, or in a sandbox with half the quota or a slow hook; may be repeated",
+        help="also with power cuts at one device in ten or, in a sandbox, half the quota or a slow hook; repeatable",
     )
     parser.add_argument(
         "--max-minutes",
@@ -71,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shard", metavar="PART/PARTS", default="1/1", help="run this part here")
     parser.add_argument(
-        "--merge", metavar="REPORT", type=Path, nargs="+", help="join the report.json of all parts"
+        "--merge", metavar="REPORT", type=Path, nargs="+", help="merge the parts' report.json"
     )
-    parser.add_argument("--web", metavar="PORT", type=int, help="show the page while it runs")
+    parser.add_argument("--web", metavar="PORT", type=int, help="serve the report meanwhile")
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -89,7 +88,7 @@ def _add_cloud(parser: argparse.ArgumentParser) -> None:
         "--serial-prefix",
         metavar="PREFIX",
         default="rehearsal-",
-        help="what serial numbers begin with (default: rehearsal-)",
+        help="prefix of serial numbers (default: rehearsal-)",
     )
     parser.add_argument(
         "--parameter",
@@ -103,9 +102,9 @@ def _add_cloud(parser: argparse.ArgumentParser) -> None:
         "--ca-file", metavar="FILE", type=Path, help="the CA of an endpoint that is not Amazon's"
     )
     parser.add_argument(
-        "--clean", action="store_true", help="take away what an interrupted rehearsal left"
+        "--clean", action="store_true", help="delete what an interrupted rehearsal left behind"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask before it begins")
+    parser.add_argument("--yes", action="store_true", help="start without asking")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:

@@ -15,14 +15,14 @@ from fleet_cloud.plan import documents, registry, rights, templates
 NAME = ("rotate", "start")
 SUMMARY = "order devices to replace their certificates"
 DESCRIPTION = """\
-Starts an AWS IoT Job that orders devices to replace key and certificate: the whole fleet, a thing group, or one thing.
-A device takes it when its configuration says rotation: {jobs: true}, at once or when it connects next. The policy
-NAME-device must let it: fleet-cloud up --rotation. How far it is: fleet-cloud rotate status.
+Starts an AWS IoT Job that orders devices to replace their key and certificate: the whole fleet, a thing group, or one
+thing. A device takes it if its configuration says rotation: {jobs: true}, at once or when it next connects. The policy
+NAME-device must allow it: fleet-cloud up --rotation. To see the progress: fleet-cloud rotate status.
 
-The whole fleet means its things by name, up to 100, or the thing group that its template puts things into.
+The whole fleet means up to 100 things by name, or the thing group into which its template puts things.
 
-The job goes to --rate devices a minute, and stops by itself when a fifth of the devices fail, ten having tried. A
-device that fails goes on with the certificate that it has. To stop the job by hand: aws iot cancel-job --job-id ID
+The job goes to --rate devices a minute, and stops by itself when a fifth of the devices have failed, once ten have
+tried. A device that fails keeps its current certificate. To stop the job by hand: aws iot cancel-job --job-id ID
 """
 
 _FASTEST = 1000  # AWS's limit of a job's rollout

@@ -16,14 +16,14 @@ from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome, table
 
 NAME = ("rotate", "status")
-SUMMARY = "show how far a rotation is; retire the certificates that it replaced"
+SUMMARY = "show the progress of a rotation; retire the certificates that it replaced"
 DESCRIPTION = """\
-Shows how far the fleet's last rotation is (or the one that --job names): how many devices are waiting, at it, done,
-failed, and each of those that have begun. Exit status 1 when a device failed.
+Shows the progress of the fleet's last rotation (or the one given by --job): how many devices are waiting, in progress,
+done and failed, and each device that has started. Exit status 1 when a device failed.
 
-With --retire it retires the certificates that were replaced: detach, switch off, delete. Only where the device itself
-has reported success in a session with its new certificate, and the thing has both and the new one is active. Asks
-before; --dry-run shows. It may be run as often as one likes while a rotation goes on.
+With --retire it retires the replaced certificates: detaches, deactivates and deletes them, but only where the device
+itself has reported success in a session with its new certificate, and the thing has both and the new one is active.
+Asks first; --dry-run shows. It may be run at any time while a rotation is in progress.
 """
 
 # What a device said is a question a device: from here on only of those that failed, unless their certificates retire.
@@ -33,7 +33,7 @@ _ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags: which job, and whether to retire."""
-    parser.add_argument("--job", metavar="ID", help="another job than the fleet's last")
+    parser.add_argument("--job", metavar="ID", help="another job than the fleet's last one")
     parser.add_argument(
         "--retire", action="store_true", help="retire the certificates that were replaced"
     )

@@ -13,10 +13,10 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import teardown, topic_rule
 
 NAME = ("rule", "down")
-SUMMARY = "take away what rule up made"
+SUMMARY = "delete what rule up created"
 DESCRIPTION = """\
-Deletes the topic rule NAME_to_sns, then the SNS topic with its subscriptions if rule up made it (it has the tags), then
-the role NAME-rule. Asks before. Run again it says that nothing is there; after an interruption it goes on.
+Deletes the topic rule NAME_to_sns, then the SNS topic with its subscriptions if rule up created it (it has the tags),
+then the role NAME-rule. Asks first. When run again, it says that nothing is left; after an interruption, it resumes.
 """
 
 

@@ -13,11 +13,11 @@ from fleet_cloud.plan.reconcile import ensure
 NAME = ("rule", "up")
 SUMMARY = "send what devices publish on a topic to SNS"
 DESCRIPTION = """\
-Makes, as far as it is not there: the SNS topic, a subscription for an e-mail address (which its owner has to confirm),
-the role NAME-rule that may publish to that SNS topic and nothing else, and the topic rule NAME_to_sns. A fleet has one
-such rule: run with another --topic, it is changed.
+Creates, as far as it is missing: the SNS topic, a subscription for an e-mail address (which its owner has to confirm),
+the role NAME-rule, which may only publish to that SNS topic, and the topic rule NAME_to_sns. A fleet has one such rule:
+running it with another --topic changes it.
 
-Run again it changes nothing and says so; after an interruption it goes on.
+When run again, it changes nothing and says so; after an interruption, it resumes.
 """
 
 _SNS = re.compile(r"[0-9A-Za-z_-]{1,256}")
@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--topic",
         metavar="FILTER",
         required=True,
-        help="the topic filter of what devices publish, such as dt/+/system",
+        help="topic filter of readings, such as dt/+/system",
     )
     parser.add_argument("--sns", metavar="NAME", required=True, help="the SNS topic")
-    parser.add_argument("--email", metavar="ADDRESS", help="an address that gets them by e-mail")
+    parser.add_argument("--email", metavar="ADDRESS", help="e-mail address to send them to")
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:

@@ -19,19 +19,19 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
 
 NAME = ("run",)
-SUMMARY = "have a device or a group carry out an order, and print the outcome"
+SUMMARY = "run an order on a device or a group, and print the outcome"
 DESCRIPTION = """\
-Orders a device to do something, waits for the end, and prints what the device said: a status, a reason, the end of its
+Orders a device to do something, waits for the end, and prints the device's answer: a status, a reason, the end of its
 output. Exit status 1 unless every device succeeded.
 
-A thing gets an AWS IoT Command, a group (--group) an AWS IoT Job; --job and --command choose otherwise. A command says
-{"operation": "NAME", "arguments": [...]}, a job {"operation": "NAME", "args": [...]}: the agent takes it to the handler
-that its commands.operations or jobs.operations names. A command of this account whose id is NAME is sent as it is, when
-there are no arguments.
+A thing gets an AWS IoT Command, a group (--group) an AWS IoT Job; --job and --command override this. A command says
+{"operation": "NAME", "arguments": [...]}, a job {"operation": "NAME", "args": [...]}: the agent passes it to the
+handler named in commands.operations or jobs.operations. If this account has a command with the id NAME, it is sent as
+it is when there are no arguments.
 
-The device needs the right to take it (fleet-cloud up --jobs --commands) and the configuration to do so. A command that
-is not taken within --timeout has timed out; a job of a device that is away waits for it, and goes on after --timeout:
-aws iot cancel-job --job-id ID stops it.
+The device needs the rights (fleet-cloud up --jobs --commands) and the configuration. A command that is not taken within
+--timeout has timed out; a job for a device that is offline waits for it, and continues after --timeout: aws iot
+cancel-job --job-id ID stops it.
 """
 
 _EVERY_SECONDS = 1.0
@@ -49,18 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=str,
         help="the thing (not with --group), the operation, its arguments",
     )
-    parser.add_argument(
-        "--group", metavar="GROUP", help="the things of this group, in place of THING"
-    )
+    parser.add_argument("--group", metavar="GROUP", help="things of this group, instead of THING")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--job", action="store_true", help="as a job, also for one thing")
-    how.add_argument("--command", action="store_true", dest="as_command", help="as a command")
+    how.add_argument("--job", action="store_true", help="send a job, even for one thing")
+    how.add_argument("--command", action="store_true", dest="as_command", help="send a command")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
         default=60,
-        help="how long the device may take, and this waits (default: %(default)s)",
+        help="how long the device may take (default: %(default)s)",
     )
 
 

@@ -17,13 +17,13 @@ from fleet_cloud.outcome import Outcome
 from fleet_cloud.plan import registry
 
 NAME = ("send",)
-SUMMARY = "send a message to one device, whether it subscribed to the topic or not"
+SUMMARY = "send a message to one device, without a subscription"
 DESCRIPTION = """\
-Sends a direct message of AWS IoT to the device that is connected as THING. It needs no subscription, and goes nowhere
-else; nothing of it is kept for a device that is away. PAYLOAD is text, @FILE, or - for standard input.
+Sends an AWS IoT direct message to the device that is connected as THING. It needs no subscription and reaches no other
+client; it is not stored for a device that is offline. PAYLOAD is text, @FILE, or - for standard input.
 
-With --wait it says "delivered" only when the device has acknowledged the message; without, that it was sent. With
---answer it waits for what the device says to it, too: by default at dt/THING/answers/…, where devices of this fleet may
+With --wait it says "delivered" only once the device has acknowledged the message; without, that it was sent. With
+--answer it also waits for the device's answer, by default at dt/THING/answers/…, where devices of this fleet may
 publish.
 
 The device's policy must allow iot:Receive on the topic: devices of this fleet may receive below cmd/THING/ and
@@ -45,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", action="store_true", help="wait until the device has acknowledged it"
     )
-    parser.add_argument("--answer", action="store_true", help="wait for the device's answer, too")
+    parser.add_argument("--answer", action="store_true", help="also wait for the device's answer")
     parser.add_argument(
-        "--response-topic", metavar="TOPIC", help="where the device is to answer (with --answer)"
+        "--response-topic", metavar="TOPIC", help="topic for the answer (with --answer)"
     )
     parser.add_argument("--content-type", metavar="TYPE", help="such as application/json")
     parser.add_argument(

@@ -24,11 +24,11 @@ from fleet_cloud.plan.templates import TemplateFlags
 NAME = ("status",)
 SUMMARY = "show what the fleet has in the cloud, and what differs from what up would make"
 DESCRIPTION = """\
-Shows role, policies, template (with its version) and hook, each unchanged, missing or differing from what up would
-make; the claims with their age; and how many devices there are. Changes nothing.
+Shows the role, the policies, the template (with its version) and the hook, each as unchanged, missing or different from
+what up would create; the claims with their age; and the number of devices. Changes nothing.
 
-The exit status is 1 when something is missing or differs, has lost the tags by which down knows it, or when a
-certificate of an interrupted claim new lies about, so that it can stand in a script.
+For scripts, the exit status is 1 when something is missing or different, has lost the tags by which down recognises it,
+or when an interrupted claim new left a certificate behind.
 """
 
 

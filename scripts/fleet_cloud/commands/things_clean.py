@@ -21,10 +21,10 @@ NAME = ("things", "clean")
 SUMMARY = "delete these things, their certificates, policies and files"
 DESCRIPTION = """\
 Deletes what the record names, and nothing else: each thing, its certificate and its policy, then the files in DIR.
---only-local deletes the files only. Asks before. What cannot be deleted is named and stays in the record; run it again.
+--only-local deletes only the files. Asks first. What cannot be deleted is listed and stays in the record; run it again.
 
-The record is a file, so AWS is asked: a thing that things create did not make, and a certificate that another thing has
-or that has another policy, are left and named.
+A record may be wrong, so AWS is asked: a thing that things create did not create, and a certificate that is attached to
+another thing or has another policy, are kept and listed.
 """
 
 

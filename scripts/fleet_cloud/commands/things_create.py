@@ -17,12 +17,12 @@ from fleet_cloud.practice import trials
 from fleet_cloud.practice.trials import TrialFolder
 
 NAME = ("things", "create")
-SUMMARY = "make numbered things with certificates"
+SUMMARY = "create numbered things with certificates"
 DESCRIPTION = """\
-Makes the things thing_0 to thing_N-1, each with a certificate of its own over a key that is made here. DIR gets the
-keys (0600), the certificates, and things.json: the record of what was made, which things send and things clean read.
+Creates the things thing_0 to thing_N-1, each with its own certificate for a key that is made here. DIR gets the keys
+(0600), the certificates, and things.json: a record of what was created, which things send and things clean read.
 
-Run again it changes nothing and says so; after an interruption, or with a larger N, it makes the rest.
+When run again, it changes nothing and says so; after an interruption, or with a larger N, it creates the rest.
 """
 
 _MOST = 1000

@@ -23,10 +23,10 @@ from fleet_cloud.practice.trials import Record, TrialFolder
 NAME = ("things", "send")
 SUMMARY = "publish as each of these things"
 DESCRIPTION = """\
-Connects as each thing of the record and publishes a message once a second, to elf/THING or to a topic of yours. Each
-thing gets a policy, policy-THING, that allows that topic and no other; another topic changes it.
+Connects as each thing of the record and publishes a message once a second, to elf/THING or to a given topic. Each thing
+gets a policy, policy-THING, that allows that topic only; another topic changes it.
 
-The first three test the connection: if none of them gets an answer, the others do not try.
+The first three test the connection: if none of them gets an answer, the others are not tried.
 
 It connects as a device, which needs awscrt: the project's environment is taken when it is there (. scripts/environment
 makes it).
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="IoT ELF Hello",
         help="the message (default: IoT ELF Hello)",
     )
-    parser.add_argument("--topic", metavar="TOPIC", help="where to (default: elf/THING)")
+    parser.add_argument(
+        "--topic", metavar="TOPIC", help="topic to publish to (default: elf/THING)"
+    )
     parser.add_argument(
         "--duration",
         metavar="SECONDS",

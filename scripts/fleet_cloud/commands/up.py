@@ -14,7 +14,7 @@ from fleet_cloud.plan.reconcile import Finding, ensure
 from fleet_cloud.plan.templates import TemplateFlags
 
 NAME = ("up",)
-SUMMARY = "set up the role, the policies, the provisioning template and its hook"
+SUMMARY = "create the role, the policies, the provisioning template and its hook"
 OPEN = (
     "without a hook, whoever has a claim and knows a serial number becomes that device, one in service too: it gets a "
     "second certificate"
@@ -24,44 +24,44 @@ FOR_ALL = (
     "all of it"
 )
 DESCRIPTION = """\
-Makes what a fleet needs in the cloud, as far as it is not there: the role NAME-provisioning with the managed policy
-AWSIoTThingsRegistration, the policies NAME-device and NAME-claim, and the provisioning template NAME, enabled. All of
-it that can carry tags is tagged fleet=NAME and made-by=fleet-cloud.
+Creates what a fleet needs in the cloud, as far as it is missing: the role NAME-provisioning with the managed policy
+AWSIoTThingsRegistration, the policies NAME-device and NAME-claim, and the provisioning template NAME, enabled.
+Everything that can carry tags is tagged fleet=NAME and made-by=fleet-cloud.
 
-Run again it changes nothing and says so; after an interruption it goes on. What differs from what it would make is
-put right: a changed policy or template body becomes a new default version, and the oldest version goes when there
-are five. What no command can put right is named, and the exit status is 1. Look first with --dry-run or status.
+When run again, it changes nothing and says so; after an interruption, it resumes. Differences are corrected: a changed
+policy or template body becomes a new default version, and of five versions the oldest is deleted. What no command can
+correct is listed, and the exit status is 1. To look first, use --dry-run or status.
 
-A thing type, thing group or billing group that is there already is used as it is. Those, a template file and a hook
-are remembered in the cloud: a later up without the flags keeps them.
+An existing thing type, thing group or billing group is used as it is. They, a template file and a hook are remembered
+in the cloud: a later up without the flags keeps them.
 
-A template file is checked before it is uploaded: size, sections, functions, the certificate, no policy that allows
-everything. All faults are named at once.
+A template file is checked before it is uploaded: size, sections, functions, the certificate, and that no policy allows
+everything. All faults are reported at once.
 
---rotation lets devices replace their own certificates (fleet-agent rotate) and hear of AWS IoT Jobs that order it. It
-opens to every device what a claim may do: ask for certificates and register with this template, under any serial
-number that the hook takes. --jobs lets devices take AWS IoT Jobs, --commands AWS IoT Commands, of their own thing each.
-Remembered in the cloud, too; --no-rotation, --no-jobs, --no-commands take it back.
+--rotation lets devices replace their own certificates (fleet-agent rotate) and receive AWS IoT Jobs that order it. It
+gives every device the rights of a claim: to request certificates and to register with this template, under any serial
+number that the hook accepts. --jobs lets devices take their own AWS IoT Jobs, --commands their own AWS IoT Commands.
+These are remembered in the cloud, too; --no-rotation, --no-jobs and --no-commands revoke them.
 
---device-policy-file FILE makes a policy of your own the devices', as it is; the flags of rights do not go with it. It
-is remembered by a tag, and stays until --default-device-policy.
+--device-policy-file FILE uses your own policy for the devices, unchanged; it cannot be combined with the flags for
+rights. It is remembered by a tag, and stays until --default-device-policy.
 
---credentials lets programs on devices have AWS credentials of a role, by its alias (fleet-agent credentials): with
-ALIAS=ROLE-ARN of one that is there, with --credentials-policy FILE of one that is made, NAME-credentials, which AWS
-IoT's credentials provider alone may take. Remembered in the cloud, too; --no-credentials takes it back.
+--credentials lets programs on devices get AWS credentials of a role, by its alias (fleet-agent credentials): with
+ALIAS=ROLE-ARN of an existing role, with --credentials-policy FILE of a new role, NAME-credentials, which only AWS IoT's
+credentials provider may assume. Remembered in the cloud, too; --no-credentials revokes it.
 
-The hook is a Lambda function, NAME-hook, that AWS IoT asks before it registers a device. A thing that never had a
-certificate may register. One that had is not taken over: it takes the key of a certificate that it has or had last, its
-expected key (devices expect), a session under its own certificate, and what an operator lets in (devices allow). With a
-list or a pattern, only serial numbers (parameter SerialNumber) that are on the list, or that match the pattern as a
-whole, may register at all. What it refused: devices waiting. --no-hook does without.
+The hook is a Lambda function, NAME-hook, that AWS IoT calls before it registers a device. A thing that never had a
+certificate may register. A thing that had one cannot be taken over: it accepts only the key of a current or its last
+certificate, its expected key (devices expect), a session under its own certificate, and what an operator allows
+(devices allow). With a list or a pattern, only serial numbers (parameter SerialNumber) on the list, or matching the
+whole pattern, may register at all. Refused devices: devices waiting. --no-hook creates none.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what the template may have beyond the least."""
-    parser.add_argument("--thing-type", metavar="TYPE", help="the type of the fleet's things")
-    parser.add_argument("--thing-group", metavar="GROUP", help="a group to put them into")
+    parser.add_argument("--thing-type", metavar="TYPE", help="thing type of the fleet's things")
+    parser.add_argument("--thing-group", metavar="GROUP", help="thing group to put them into")
     parser.add_argument("--billing-group", metavar="GROUP", help="their billing group")
     parser.add_argument(
         "--template-file", metavar="FILE", type=Path, help="your own template body, JSON"
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-wildcard-policy",
         action="store_true",
-        help="take a template file whose policy allows every action or resource",
+        help="accept a template file whose policy allows every action or resource",
     )
     parser.add_argument(
         "--default-template",
@@ -88,18 +88,19 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         metavar="ALIAS[=ROLE-ARN]",
         action="append",
         default=[],
-        help="a role alias that devices may use, and its role; without one the role that up makes; may be repeated",
+        help="role alias that devices may use, and its role; without a role, the one that up creates; may be "
+        "repeated",
     )
     group.add_argument(
         "--credentials-policy",
         metavar="FILE",
         type=Path,
-        help="what that role may do, an IAM policy; its alias is NAME-credentials unless --credentials says another",
+        help="IAM policy of that role; its alias is NAME-credentials unless --credentials gives another",
     )
     group.add_argument(
         "--no-credentials",
         action="store_true",
-        help="take the use of role aliases back",
+        help="revoke the use of role aliases",
     )
 
 
@@ -109,12 +110,12 @@ def _add_hook(parser: argparse.ArgumentParser) -> None:
         "--hook-allow",
         metavar="FILE",
         type=Path,
-        help="serial numbers that may register, one a line",
+        help="file of serial numbers that may register, one a line",
     )
     hook.add_argument(
         "--hook-pattern",
         metavar="REGEX",
-        help="serial numbers that may register, as a regular expression",
+        help="regular expression of serial numbers that may register",
     )
     hook.add_argument(
         "--hook-any", action="store_true", help="let every serial number register again"
@@ -122,7 +123,7 @@ def _add_hook(parser: argparse.ArgumentParser) -> None:
     hook.add_argument(
         "--no-hook",
         action="store_true",
-        help="ask no hook: whoever has a claim can become any device, even those in service",
+        help="use no hook: whoever has a claim can become any device, even one in service",
     )
 
 

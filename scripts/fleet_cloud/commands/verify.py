@@ -27,19 +27,16 @@ from fleet_cloud.practice.verification import Registered, Takeover, Trial, Wante
 NAME = ("verify",)
 SUMMARY = "connect as a claim and as a fresh device, and check what is allowed and refused"
 DESCRIPTION = """\
-Makes a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
-refused everything else: a claim publishing readings or taking a device's name, a device publishing to another thing's
-topic or connecting under another client id. Then deletes the claim, the thing and both certificates again.
+Creates a claim, provisions a device with it, and connects as both: they must be able to do their work, and must be
+refused everything else: a claim that publishes readings or takes a device's name, a device that publishes to another
+thing's topic or connects under another client id. Then it deletes the claim, the thing and both certificates.
 
-Where devices may have AWS credentials (up --credentials), the device asks for those of each role alias, and of one that
-is not its.
+If devices may have AWS credentials (up --credentials), the device requests those of each role alias, and of a role
+alias that it may not have.
 
-Then it registers the device that is there by now once more, with the claim and another key, as whoever has a claim
-and knows a serial number could, and says whether that takes the device over. Without a hook that changes no exit
+Then it registers the now existing device once more, with the claim and another key, as anybody with a claim and a
+serial number could, and reports whether that takes the device over. Without a hook that does not change the exit
 status.
-With the hook of up more is tried, and must end as it should: by another device's key, and under its certificate; by the
-device's own key, as after a lost answer or when a certificate has expired; with a key that is expected, and one that is
-not; in a window of devices allow.
 
 The device's serial number is verify- and eight random digits; a fleet with a hook needs one that the hook permits:
 --serial, of a device that is not there yet. A template of your own may need more parameters: --parameter.
@@ -71,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device-endpoint",
         metavar="HOST[:PORT]",
-        help="where devices connect (default: what --image says, or else AWS)",
+        help="where devices connect (default: from --image, else from AWS)",
     )
     parser.add_argument(
         "--ca-file",
         metavar="FILE",
         type=Path,
-        help="the CA of the endpoint's certificate (default: what --image says, or else this machine's own store)",
+        help="the CA of the endpoint's certificate (default: from --image, else this machine's store)",
     )
 
 
