@@ -106,7 +106,8 @@ class Worker:
                 data = _read(self._process.stdout.fileno(), until)
                 self._asked -= 1
             is_good, answer = pickle.loads(data)  # noqa: S301 - our own program
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
+        # The last two: what it knows, and this process does not.
+        except (OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError) as error:
             self.close()
             raise _failed(str(error) or "it ended") from error
         if not is_good:
@@ -204,7 +205,26 @@ def _close_all_but(*kept: int) -> None:
                 os.close(descriptor)
 
 
+def _look_at_code() -> tuple[int, int, int] | None:
+    """What tells this program's file from another one in its place; None: nothing is there."""
+    with contextlib.suppress(OSError):
+        found = os.stat(__file__)  # noqa: PTH116 - in each worker, which has no use for more of pathlib
+        return found.st_ino, found.st_mtime_ns, found.st_size
+    return None
+
+
+# As it was when this process began.
+_CODE = _look_at_code()
+
+
 def _failed(why: str) -> TemporaryError:
+    if _look_at_code() != _CODE:
+        return TemporaryError(
+            f"The agent's program was replaced while it runs, as an upgrade does ({_ROOT}): old and new do not work "
+            f"together ({why}).",
+            remedy="Start the new one: systemctl restart fleet-agent",
+            code="program-replaced",
+        )
     return TemporaryError(
         f"The agent's worker process ({sys.executable} -m {__name__}) gave no answer: {why}.",
         remedy="It is tried again. Look at the memory that is left, and at its lines in the log.",

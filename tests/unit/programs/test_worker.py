@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet_agent import errors
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import AgentError, DeviceError, NotAllowedError, TemporaryError
@@ -39,6 +41,50 @@ def test_secrets_and_errors_come_back_as_what_they_are(worker: Worker) -> None:
     assert "device.csr" in caught.value.title
     assert caught.value.remedy
     assert caught.value.code == "csr-invalid"
+
+
+_REPLACED = """
+import os, pathlib, sys
+from fleet_agent.errors import TemporaryError
+from fleet_agent.programs import worker
+file = pathlib.Path(worker.__file__)
+new = file.with_name("new.py")
+new.write_text(sys.argv[1])
+found = worker.Worker()
+for _ in range(2):
+    try:
+        print("answered" if found.call(os.getpid) else "")
+    except TemporaryError as error:
+        print(error.code, error.title, error.remedy)
+    found.close()
+    if new.exists():
+        new.replace(file)
+    else:
+        file.unlink()
+"""
+
+
+@pytest.mark.parametrize(
+    "code", ["raise SystemExit(3)", "import fleet_agent.not_there_any_more", ""]
+)
+def test_a_program_that_was_replaced_is_named_and_no_lack_of_memory(
+    tmp_path: Path, code: str
+) -> None:
+    """As pip leaves the running agent."""
+    ours = Path(errors.__file__).parent
+    shutil.copytree(ours, tmp_path / "fleet_agent", ignore=shutil.ignore_patterns("__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _REPLACED, code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second = done.stdout.splitlines()
+    assert first == "answered"
+    assert second.startswith("program-replaced The agent's program was replaced while it runs")
+    assert str(tmp_path) in second
+    assert second.endswith(" systemctl restart fleet-agent")
 
 
 @pytest.mark.parametrize(
