@@ -35,6 +35,7 @@ _ORDERS = 5  # that people are shown; all of the last ones are in --json
 
 _LOOK_EVERY = 0.2  # seconds
 _WAIT = 120.0  # seconds
+_START = 2.0  # seconds
 
 
 def register(
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     """Runs the verb."""
     state_dir, runtime_dir = flags.directories(arguments)
     if arguments.wait is None:
-        seen = _look(state_dir, runtime_dir)
+        seen = _once(state_dir, runtime_dir)
         status = seen.status
     else:
         seen = _wait(state_dir, runtime_dir, arguments.wait)
@@ -75,10 +76,15 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 @record
 class _Seen:
-    """What there is at one moment; ``damage``: why the credential on disk, an attempt or the ledger is not usable."""
+    """What there is at one moment.
+
+    ``damage``: why the credential on disk, an attempt or the ledger is not usable; ``silence``: why what the daemon
+    does is not known.
+    """
 
     credential: Credential | None
     damage: AgentError | None = None
+    silence: AgentError | None = None
     pending: Generation | None
     recovery: RecoveryState
     process: int | None
@@ -91,11 +97,12 @@ class _Seen:
         found = (
             [item for item in shown if isinstance(item, dict)] if isinstance(shown, list) else []
         )
-        if (damage := self.damage) is not None:
-            words = {"code": damage.code, "title": damage.title, "remedy": damage.remedy}
+        ours = []
+        for error in filter(None, (self.damage, self.silence)):
+            words = {"code": error.code, "title": error.title, "remedy": error.remedy}
             rest = {"name": None, "severity": Severity.ERROR.value, "since": None}
-            found.insert(0, {**words, **rest})
-        return found
+            ours.append({**words, **rest})
+        return [*ours, *found]
 
     @property
     def count(self) -> int:
@@ -129,13 +136,17 @@ def _look(state_dir: Path, runtime_dir: Path) -> _Seen:
     credential, credential_damage = _unless_damaged(lambda: in_use(store))
     pending, attempt_damage = _unless_damaged(store.pending)
     _, ledger_damage = _unless_damaged(store.ledger.latest)
+    daemon, silence = None, None
+    if process is not None:
+        daemon, silence = _unless_damaged(lambda: status_file.of_agent(runtime_dir, process))
     return _Seen(
         credential=credential,
         damage=credential_damage or attempt_damage or ledger_damage,
+        silence=silence,
         pending=pending,
         recovery=recovery_state.read(state_dir),
         process=process,
-        daemon=_daemon(runtime_dir) if process is not None else None,
+        daemon=daemon,
     )
 
 
@@ -144,6 +155,15 @@ def _unless_damaged(look: Callable[[], _T | None]) -> tuple[_T | None, AgentErro
         return look(), None
     except (StateDamagedError, DeviceError) as error:
         return None, error
+
+
+def _once(state_dir: Path, runtime_dir: Path) -> _Seen:
+    """Looks, and for a moment longer at an agent that has only just started, and shows nothing yet."""
+    clock = SystemClock()
+    until = clock.monotonic() + _START
+    while (seen := _look(state_dir, runtime_dir)).silence and clock.monotonic() < until:
+        threading.Event().wait(_LOOK_EVERY)
+    return seen
 
 
 def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
@@ -176,10 +196,6 @@ def _answer(seen: _Seen, state_dir: Path) -> dict[str, object]:
         "problems": seen.problems,
         "state_dir": str(state_dir),
     }
-
-
-def _daemon(runtime_dir: Path) -> dict[str, Any] | None:
-    return status_file.read(runtime_dir) or None
 
 
 def _attempt(pending: Generation | None) -> dict[str, object] | None:

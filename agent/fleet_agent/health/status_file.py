@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_agent import files
+from fleet_agent.errors import DeviceError
 
 NAME = "status.json"
 # Beside it, for other programs: who this device is.
@@ -23,3 +24,25 @@ def read(runtime_dir: Path) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
     return {}
+
+
+def of_agent(runtime_dir: Path, process: int) -> dict[str, Any]:
+    """Returns what the agent that runs now shows.
+
+    Args:
+        runtime_dir: Where it shows that.
+        process: Its process id; 0: unknown.
+
+    Raises:
+        DeviceError: It shows nothing there; what is there is of another process.
+        StateDirectoryError: The file cannot be read.
+    """
+    found = read(runtime_dir)
+    if found and process in (0, found.get("pid")):
+        return found
+    raise DeviceError(
+        f"Process {process or 'unknown'} uses the state directory and shows no status in {runtime_dir}.",
+        remedy="Ask again when it has started, or has ended if it is no `run`; ask with the runtime_dir that it has "
+        "(the service's is /run/fleet-agent); see why in its log: journalctl -u fleet-agent",
+        code="status-missing",
+    )

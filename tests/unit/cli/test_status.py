@@ -1,5 +1,8 @@
 """What ``status`` makes of what a running agent shows: the order, the words, the exit status."""
 
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,9 @@ from fleet_agent.health import status_file, table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
 from fleet_agent.identity.recovery_state import RecoveryState
+from fleet_agent.statedir.lock import take_lock
 from support.clock import FakeClock
+from support.provisioned import provisioned
 
 CREDENTIAL = Credential(
     generation=1,
@@ -119,3 +124,53 @@ def test_whatever_stands_in_the_file_is_shown_harmlessly(
     shown = capsys.readouterr().out
     assert shown.replace("\n", "").isprintable()
     assert "\nok" not in shown
+
+
+@pytest.fixture
+def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """A device's state directory that this process has, and where it would show its status."""
+    monkeypatch.setattr(status, "_START", 0.0)
+    state_dir, shown = tmp_path / "state", tmp_path / "run"
+    provisioned(state_dir, "pump-7")
+    shown.mkdir()
+    lock = take_lock(state_dir)
+    yield state_dir, shown
+    os.close(lock.descriptor)
+
+
+def test_an_agent_that_shows_how_it_is(taken: tuple[Path, Path]) -> None:
+    Health(taken[1], FakeClock()).set_activity("connected")
+    found = status._once(*taken)
+    assert (found.status, found.doing, found.process) == (0, "connected", os.getpid())
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]", '{"pid": 1, "doing": "connected"}'])
+def test_an_agent_of_which_nothing_is_known_is_not_healthy(
+    taken: tuple[Path, Path], text: str | None
+) -> None:
+    """Monitoring took one whose runtime directory is another for healthy for ever, and an earlier one's last word."""
+    if text is not None:
+        (taken[1] / "status.json").write_text(text)
+    found = status._once(*taken)
+    assert (found.status, found.daemon) == (1, None)
+    (problem,) = found.problems
+    assert problem["code"] == "status-missing"
+    assert f"Process {os.getpid()} " in problem["title"]
+    assert str(taken[1]) in problem["title"]
+
+
+def test_a_status_that_cannot_be_read_is_named(taken: tuple[Path, Path]) -> None:
+    os.mkfifo(taken[1] / "status.json")
+    found = status._once(*taken)
+    assert found.status == 1
+    assert [problem["code"] for problem in found.problems] == ["state-damaged"]
+
+
+def test_an_agent_that_has_only_just_started_is_waited_for(
+    taken: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "_START", 20.0)
+    started = threading.Timer(0.3, Health(taken[1], FakeClock()).set_activity, ["connecting"])
+    started.start()
+    assert status._once(*taken).doing == "connecting"
+    started.join()
