@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet_agent.config import pkcs11_uri
 from fleet_agent.config.settings import CONFIG_FILE, STATE_DIR, Settings
 from fleet_agent.errors import ConfigurationError
-from fleet_agent.reserved import Reserved
+from fleet_agent.files.reserved import Reserved
 
 CREDENTIAL = "credential:"
 SERVICE_RUNTIME_DIR = Path("/run/fleet-agent")

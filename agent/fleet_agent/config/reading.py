@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent.reserved import OwnFileError
+from fleet_agent.files.reserved import OwnFileError
 
 
 class UnreadableError(Exception):

@@ -9,9 +9,9 @@ from fleet_agent import clock as clocks
 from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.files.reserved import OwnFileError, Reserved
 from fleet_agent.health.status import Traffic
 from fleet_agent.orders.router import Orders
-from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 

@@ -23,7 +23,7 @@ from fleet_agent.device import readers
 from fleet_agent.device.finding import Finding, NothingFoundError
 from fleet_agent.device.placeholders import is_placeholder
 from fleet_agent.errors import DeviceError
-from fleet_agent.reserved import Reserved
+from fleet_agent.files.reserved import Reserved
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from fleet_agent.config.reading import (
 )
 from fleet_agent.device.finding import Finding, NothingFoundError
 from fleet_agent.errors import ConfigurationError
-from fleet_agent.reserved import Reserved
+from fleet_agent.files.reserved import Reserved
 
 DMI = "sys/class/dmi/id"
 DEVICE_TREE = "proc/device-tree"

@@ -27,8 +27,8 @@ from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.redaction import GONE, keep, redact
 from fleet_agent.doctor.rights import claim_files, secret_files
 from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.files.pinned import pinned
 from fleet_agent.health import status_file
-from fleet_agent.pinned import pinned
 from fleet_agent.session.route import route
 from fleet_agent.statedir import contents
 from fleet_agent.statedir.contents import CONTENTS

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fleet_agent.doctor.finding import Finding, Findings, Fix, Level
-from fleet_agent.pinned import pinned
+from fleet_agent.files.pinned import pinned
 
 
 def fix(findings: Iterable[Finding]) -> Findings:

@@ -19,9 +19,9 @@ from fleet_agent.clock import Clock
 from fleet_agent.config.paths import CREDENTIAL, resolve_path
 from fleet_agent.config.provisioning import Claim
 from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.files.pinned import foreign_part
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.pinned import foreign_part
 from fleet_agent.record import record
 
 _log = logging.getLogger(__name__)

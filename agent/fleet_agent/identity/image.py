@@ -19,7 +19,7 @@ from fleet_agent.config.sources import FirstOf, FromFile, Source
 from fleet_agent.credentials import certificates, keys
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import DeviceError, StateDirectoryError, UsageError
-from fleet_agent.pinned import pinned
+from fleet_agent.files.pinned import pinned
 from fleet_agent.record import record
 from fleet_agent.statedir.owner import GROUP
 

@@ -8,13 +8,13 @@ from typing import Protocol
 from fleet_agent import clock as clocks
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.files.reserved import Reserved
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome, Result
 from fleet_agent.printable import printable
 from fleet_agent.record import mutable, record
-from fleet_agent.reserved import Reserved
 
 LAST = 20  # orders that the status shows
 _SHOWN = 200  # characters of a reason

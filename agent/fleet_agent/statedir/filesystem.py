@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.pinned import pinned
+from fleet_agent.files.pinned import pinned
 
 VOLATILE = "state-volatile"
 _VOLATILE = frozenset({"tmpfs", "ramfs", "rootfs"})

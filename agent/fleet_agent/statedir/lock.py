@@ -17,7 +17,7 @@ from fleet_agent.errors import (
     StateDirectoryError,
     TemporaryError,
 )
-from fleet_agent.pinned import pinned
+from fleet_agent.files.pinned import pinned
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.statedir.filesystem import without_locks

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fleet_agent import files, relay
 from fleet_agent.errors import DeviceError, StateDamagedError, StateDirectoryError
+from fleet_agent.files.pinned import pinned
 from fleet_agent.pasted import word
-from fleet_agent.pinned import pinned
 
 USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
 

@@ -12,6 +12,7 @@ from fleet_agent.config.settings import Settings as Configuration
 from fleet_agent.credentials.model import Credential
 from fleet_agent.daemon.jobs import make_jobs
 from fleet_agent.daemon.orders_context import OrdersContext
+from fleet_agent.files.reserved import Reserved
 from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
@@ -20,7 +21,6 @@ from fleet_agent.orders.order import JOB
 from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.rotation import MoveOperation
 from fleet_agent.orders.router import Receipt
-from fleet_agent.reserved import Reserved
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
 from support.reserved import NOTHING_OWN

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from fleet_agent.config.handlers import FileHandler
 from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.files.reserved import OwnFileError, Reserved
 from fleet_agent.orders.handlers.file import FileWork, place
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
-from fleet_agent.reserved import OwnFileError, Reserved
 from unit.orders.conftest import Bench
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fleet_agent.pinned import foreign_part
+from fleet_agent.files.pinned import foreign_part
 
 # Return values, by the names that vendors' manuals use.
 _NAMES = {

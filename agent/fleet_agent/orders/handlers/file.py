@@ -9,10 +9,10 @@ from pathlib import Path
 from fleet_agent import files
 from fleet_agent.config.handlers import FileHandler
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.files.reserved import OwnFileError, Reserved
 from fleet_agent.orders.handlers.work import Done
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import REFUSED_NAME, Outcome, failure
-from fleet_agent.reserved import OwnFileError, Reserved
 
 _LEVEL_BYTES = 200  # a name has at most 255, and needs room for what the template puts around it
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fleet_agent.config.readings import FileSource
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.reserved import OwnFileError, Reserved
+from fleet_agent.files.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 from fleet_agent.telemetry.sources import position
 from fleet_agent.telemetry.sources.command import json_problem

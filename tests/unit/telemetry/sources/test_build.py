@@ -19,7 +19,7 @@ from fleet_agent.config.readings import (
 from fleet_agent.config.shape import WrongValueError
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import DeviceError
-from fleet_agent.reserved import Reserved
+from fleet_agent.files.reserved import Reserved
 from fleet_agent.telemetry.reading import Source
 from fleet_agent.telemetry.sources.build import SourcesContext, build, socket_paths
 from fleet_agent.topics.names import Topics

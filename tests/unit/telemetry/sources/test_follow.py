@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fleet_agent.config.readings import FileSource
+from fleet_agent.files.reserved import Reserved
 from fleet_agent.health.status import Health
-from fleet_agent.reserved import Reserved
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources.feed import Feed
 from fleet_agent.telemetry.sources.file import (

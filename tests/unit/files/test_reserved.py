@@ -16,11 +16,11 @@ from fleet_agent.config.readings import FileSource
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FromFile
 from fleet_agent.errors import DeviceError
+from fleet_agent.files.reserved import OwnFileError, Reserved
 from fleet_agent.identity import own_session
 from fleet_agent.orders.handlers.file import FileWork
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
-from fleet_agent.reserved import OwnFileError, Reserved
 from fleet_agent.telemetry.sources import file as files
 from fleet_agent.telemetry.sources.file import File
 from support.identity import CREDENTIAL

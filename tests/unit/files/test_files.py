@@ -13,6 +13,7 @@ import pytest
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.files import failures
 from support.users import NOBODY, as_nobody
 
 
@@ -322,7 +323,7 @@ def test_roots_own_links_are_followed(tmp_path: Path) -> None:
 
 def test_every_known_cause_has_a_remedy_of_its_own() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-        assert files._REMEDIES[number]
+        assert failures._REMEDIES[number]
 
 
 def test_reading_takes_the_memory_of_the_content_and_not_of_the_limit(tmp_path: Path) -> None:
