@@ -83,6 +83,8 @@ class Subscriptions:
             for name, _ in wanted
         }
         self._copies = Copies()
+        # Titles of problems that the log has.
+        self._logged: dict[str, set[str]] = {}
         self._is_connected = False
         self._is_cautious = False
 
@@ -142,7 +144,7 @@ class Subscriptions:
         if event.no_answer is NoAnswer.CUT:
             return False  # ``disconnected`` deals with it
         now = self._clock.monotonic()
-        granted, is_late = [], False
+        granted, is_late, has_healed = [], False, False
         codes: Sequence[int | None] = event.reason_codes or [None] * len(event.filters)
         for name, code in itertools.zip_longest(event.filters, codes[: len(event.filters)]):
             item = self._filters.get(name)
@@ -155,10 +157,13 @@ class Subscriptions:
                 self._refused(item, code, now)
             else:
                 is_late = is_late or item.tries > 0
+                has_healed = has_healed or _is_policys(item.code)
                 self._granted(item, code)
                 granted.append(name)
         if granted:
             _log.info("subscribed to %s", ", ".join(granted))
+        if has_healed and not self._is_cautious:
+            self._ask_for_refused(now)
         self._is_cautious = self._is_cautious and any(
             item.tries for item in self._filters.values()
         )
@@ -205,6 +210,12 @@ class Subscriptions:
             if is_idle and not self._is_covered(item):
                 item.due = now
 
+    def _ask_for_refused(self, now: float) -> None:
+        """Subscribes to what the policy did not allow: it has been changed."""
+        for item in self._filters.values():
+            if _is_policys(item.code) and not item.is_asked:
+                item.due = now
+
     def _postpone(self, item: _Filter, patience: Patience, now: float) -> None:
         item.tries += 1
         item.due = now + backoff.delay(patience, item.tries, self._jitter())
@@ -234,13 +245,21 @@ class Subscriptions:
         self._report(table.SUBSCRIBE_UNANSWERED, silent)
 
     def _report(self, kind: ProblemKind, problems: Sequence[Problem]) -> None:
+        logged = self._logged.get(kind.code, set())
+        self._logged[kind.code] = titles = {problem.title for problem in problems}
         if not problems:
             self._health.clear(kind)
             return
         first = problems[0]
         if others := len(problems) - 1:
             first = kind.problem(f"{first.title} So it is with {others} more.", first.remedy)
-        self._health.warn(first)
+        # With some granted, the rest is no news: it is asked for again before long.
+        show = self._health.report if titles <= logged else self._health.warn
+        show(first)
+
+
+def _is_policys(code: int | None) -> bool:
+    return code is not None and reasons.reason(Packet.SUBACK, code).kind is Kind.POLICY
 
 
 def _refusal(name: str, code: int, endpoint: str) -> Problem:

@@ -1,5 +1,6 @@
 """What is asked of a server that grants, refuses, stays silent or hangs up."""
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -144,6 +145,38 @@ def test_what_is_granted_late_is_said_once(tmp_path: Path) -> None:
     bench.subscriptions.disconnected()
     bench.subscriptions.connected(rejoined=True)
     assert not bench.answer({})
+
+
+def test_a_policy_that_was_corrected_is_used_at_once_and_no_news_of_what_it_refuses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each filter that was granted had the log say that the next one is not allowed, which was not so any more."""
+    bench = Bench(tmp_path, "a", "b", "c", "d")
+    with caplog.at_level(logging.WARNING):
+        bench.answer({"b": 135, "c": 135})
+        assert [" on topicfilter/b. " in line for line in caplog.messages] == [True]
+        bench.clock.go(bench.subscriptions._filters["b"].due - bench.clock.monotonic())
+        bench.subscriptions._filters["c"].due += 60
+        bench.subscriptions.act()
+        assert bench.server.asked == [["b"]]
+        bench.answer({})
+        assert "topicfilter/c" in bench.problems["subscribe-refused"]
+        bench.subscriptions.act()
+        assert bench.server.asked == [["c"]]
+        bench.answer({})
+        assert (bench.problems, len(caplog.messages)) == ({}, 1)
+
+
+def test_one_more_that_is_refused_is_news(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path, "a", "b")
+    bench.answer({"b": 135})
+    bench.subscriptions.disconnected()
+    bench.subscriptions.connected(rejoined=False)
+    bench.answer({"a": 135, "b": 135})
+    refused = [line for line in caplog.messages if "does not allow" in line]
+    assert [" more. " in line for line in refused] == [False, True]
 
 
 @pytest.mark.parametrize("refused", [2, 3])
