@@ -4,16 +4,17 @@ The walk is that of provisioning, beside the identity in use, which stays until 
 a rotation within the daemon is; what stopped it is kept, and says when the next try comes.
 """
 
+import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent.clock import Clock, jitter
 from fleet_agent.config.settings import Settings
-from fleet_agent.credentials.model import Credential, Generation, Secret
+from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import (
     ATTEMPT_DIFFERS,
@@ -33,8 +34,6 @@ from fleet_agent.provisioning.model import RejectedError, Step
 from fleet_agent.provisioning.report import Report
 
 if TYPE_CHECKING:
-    from fleet_agent.provisioning.answers import Certificate
-    from fleet_agent.provisioning.dependencies import Api
     from fleet_agent.provisioning.runner import Provisioned
 
 _log = logging.getLogger(__name__)
@@ -87,15 +86,12 @@ class Limit:
         self.known = known
         self._clock = clock
 
-    def over(self, api: "Api") -> "Api":
-        """The same API, limited."""
-        return _Limited(api, self)
-
-    def spend(self) -> None:
-        """A certificate is asked for now.
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Surrounds a request for a certificate; where AWS IoT said no, none was made, and it does not count.
 
         Raises:
-            RefusedError: One was a moment ago.
+            RefusedError: One was made a moment ago.
             StateDirectoryError: It cannot be written down.
         """
         if certificate_left(self.known, self._clock) > 0:
@@ -104,50 +100,17 @@ class Limit:
                 remedy="It is asked for by itself then.",
                 code="certificate-limit",
             )
-        self._before = self.known.asked
+        before = self.known.asked
         self._keep(dataclasses.replace(self.known, asked=recovery_state.stamp(self._clock)))
-
-    def give_back(self) -> None:
-        """None was made: AWS IoT said no."""
-        self._keep(dataclasses.replace(self.known, asked=self._before))
+        try:
+            yield
+        except (RejectedError, NotAllowedError):
+            self._keep(dataclasses.replace(self.known, asked=before))
+            raise
 
     def _keep(self, known: RecoveryState) -> None:
         recovery_state.write(self._state_dir, known)
         self.known = known
-
-
-class _Limited:
-    """AWS IoT's provisioning API, with ``Limit``."""
-
-    def __init__(self, api: "Api", limit: Limit) -> None:
-        self._api = api
-        self._limit = limit
-
-    @property
-    def is_open(self) -> bool:
-        return self._api.is_open
-
-    def start(self) -> None:
-        self._api.start()
-
-    def wait_open(self) -> None:
-        self._api.wait_open()
-
-    def create_certificate(self, csr: str | None) -> "Certificate":
-        self._limit.spend()
-        try:
-            return self._api.create_certificate(csr)
-        except (RejectedError, NotAllowedError):
-            self._limit.give_back()
-            raise
-
-    def register_thing(
-        self, ownership_token: Secret, parameters: Mapping[str, str]
-    ) -> tuple[str | None, dict[str, str]]:
-        return self._api.register_thing(ownership_token, parameters)
-
-    def close(self) -> None:
-        self._api.close()
 
 
 def attempt(
@@ -213,8 +176,10 @@ def _recovery(
 ) -> Recovery:
     """What is asked for: with the key of the identity in use, unless an attempt has its registration already."""
     if found is not None and found.registration is not None and not starts_over:
-        return Recovery(key_of=found.attempt.key_of, method=found.attempt.method, limit=limit.over)
-    return Recovery(key_of=current.generation, method="csr", limit=limit.over)
+        return Recovery(
+            key_of=found.attempt.key_of, method=found.attempt.method, asking=limit.asking
+        )
+    return Recovery(key_of=current.generation, method="csr", asking=limit.asking)
 
 
 def _keep_failure(state_dir: Path, known: RecoveryState, error: AgentError, clock: Clock) -> None:

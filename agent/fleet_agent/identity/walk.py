@@ -41,9 +41,7 @@ from fleet_agent.session.route import route
 from fleet_agent.statedir import filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from fleet_agent.provisioning.dependencies import Api
+    from fleet_agent.provisioning.dependencies import Asking
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Provisioned, Runner
 
@@ -74,12 +72,12 @@ class Recovery:
     Args:
         key_of: The generation whose key is asked with; None: a key of its own.
         method: As an attempt has it.
-        limit: Puts a limit on what AWS IoT is asked for.
+        asking: Surrounds each request for a certificate, and limits them.
     """
 
     key_of: int | None
     method: str
-    limit: "Callable[[Api], Api]"
+    asking: "Asking"
 
 
 def walk(  # noqa: PLR0913 - what a walk is carried out with
@@ -141,7 +139,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
             worker=worker,
             own=own,
             in_use=in_use,
-            limit=recovery.limit if recovery else None,
+            asking=recovery.asking if recovery else contextlib.nullcontext,
         )
         done = runner.provision(restart=request.restart)
         if done.credential.is_proven:
@@ -160,7 +158,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
     worker: Worker,
     own: Credential | None,
     in_use: Credential | None,
-    limit: "Callable[[Api], Api] | None",
+    asking: "Asking",
 ) -> "Runner":
     from fleet_agent.identity import own_session, trial
     from fleet_agent.provisioning.aws import ProvisioningClient
@@ -178,11 +176,6 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         plan.parameters.get,
     )
     client_id = own.client_id if own else None
-
-    def make_api(pair: KeyPair) -> "Api":
-        made = ProvisioningClient(where_to, pair, plan, mailbox, clock, client_id=client_id)
-        return limit(made) if limit else made
-
     needs = Dependencies(
         store=store,
         clock=clock,
@@ -191,12 +184,15 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
         jitter=jitter,
         report=report,
         read_pair=lambda: _asking_pair(settings, store, own),
-        make_api=make_api,
+        make_api=lambda pair: ProvisioningClient(
+            where_to, pair, plan, mailbox, clock, client_id=client_id
+        ),
         prove=proof.prove,
         topics=topic_templates(settings),
         outlasts_refusal=request.outlasts_refusal,
         in_use=in_use,
         pause=CONNECT_INTERVAL if own else 0.0,
+        asking=asking,
     )
     return Runner(plan, needs)
 

@@ -1,6 +1,8 @@
 """What the runner needs from outside; ``identity.walk`` builds it."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import ParamSpec, Protocol, TypeVar
 
 from fleet_agent.clock import Clock
@@ -55,6 +57,7 @@ def here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
 
 ReportWaiting = Callable[[AgentError, float], None]
 Prove = Callable[[Credential, KeyPair, ReportWaiting], Proven]
+Asking = Callable[[], AbstractContextManager[None]]
 
 
 @record
@@ -76,6 +79,7 @@ class Dependencies:
             that a person can act at once.
         in_use: The identity to be replaced by one of the same thing; None: any thing will do.
         pause: Seconds to wait before the proof, where the session before it had the same client id.
+        asking: Surrounds each request for a certificate; may refuse it.
     """
 
     store: Store
@@ -91,3 +95,4 @@ class Dependencies:
     outlasts_refusal: bool
     in_use: Credential | None = None
     pause: float = 0.0
+    asking: Asking = contextlib.nullcontext

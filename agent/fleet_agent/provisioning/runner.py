@@ -236,7 +236,8 @@ class Runner:
         self._claim.use()
         found = self._count_try(found)
         try:
-            answer = api.create_certificate(csr.pem if csr else None)
+            with self._needs.asking():
+                answer = api.create_certificate(csr.pem if csr else None)
             certificate = self._needs.call(answers.checked, answer, csr)
         except UnusableAnswerError as error:
             if error.certificate_id is not None:

@@ -1,94 +1,56 @@
 """The limit of one certificate a day, whatever AWS IoT answers; and what a device lacks to ask with."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from fleet_agent.config.provisioning import Claim, Provisioning
 from fleet_agent.config.settings import Settings
-from fleet_agent.credentials.model import Secret
 from fleet_agent.errors import NotAllowedError, RefusedError, UnreachableError
 from fleet_agent.identity import ladder, recover, recovery_state
 from fleet_agent.identity.recovery_state import RecoveryState
-from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.model import Operation, RejectedError
 from support.clock import FakeClock
-
-
-class Cloud:
-    """AWS IoT's side: raises what it is given."""
-
-    is_open = True
-
-    def __init__(self) -> None:
-        self.answers: list[Exception] = []
-        self.requests = 0
-
-    def start(self) -> None: ...
-
-    def wait_open(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def create_certificate(self, csr: str | None) -> Certificate:
-        del csr
-        self.requests += 1
-        raise self.answers.pop(0)
-
-    def register_thing(
-        self, ownership_token: Secret, parameters: Mapping[str, str]
-    ) -> tuple[str | None, dict[str, str]]:
-        raise NotImplementedError
-
 
 LOST = UnreachableError("No answer.", remedy="Wait.", code="answer-missing")
 REJECTED = RejectedError(Operation.CREATE_FROM_CSR, 429, "Throttling", "")
 NOT_ALLOWED = NotAllowedError("claim", "iot:Publish", "topic/x")
 
 
+def ask(limit: recover.Limit, answer: Exception) -> None:
+    """Asks AWS IoT, which answers like that."""
+    with pytest.raises(type(answer)), limit.asking():
+        raise answer
+
+
 @pytest.mark.parametrize("answer", [REJECTED, NOT_ALLOWED])
 def test_clear_no_costs_nothing(tmp_path: Path, answer: Exception) -> None:
-    cloud, limit = Cloud(), recover.Limit(tmp_path, RecoveryState(), FakeClock())
-    cloud.answers = [answer, answer]
-    api = limit.over(cloud)
+    limit = recover.Limit(tmp_path, RecoveryState(), FakeClock())
     for _ in range(2):
-        with pytest.raises(type(answer)):
-            api.create_certificate("csr")
-    assert cloud.requests == 2
+        ask(limit, answer)
     assert recovery_state.read(tmp_path).asked is None
 
 
 def test_answer_that_was_lost_costs_the_day(tmp_path: Path) -> None:
     clock = FakeClock()
-    cloud, limit = Cloud(), recover.Limit(tmp_path, RecoveryState(), clock)
-    cloud.answers = [LOST, LOST]
-    api = limit.over(cloud)
-    with pytest.raises(UnreachableError):
-        api.create_certificate("csr")
+    ask(recover.Limit(tmp_path, RecoveryState(), clock), LOST)
     # Another process goes on from the disk.
-    again = recover.Limit(tmp_path, recovery_state.read(tmp_path), clock).over(cloud)
+    again = recover.Limit(tmp_path, recovery_state.read(tmp_path), clock)
     clock.go(ladder.CERTIFICATE_EVERY - 1)
-    with pytest.raises(RefusedError) as found:
-        again.create_certificate("csr")
+    with pytest.raises(RefusedError) as found, again.asking():
+        raise AssertionError("AWS IoT is asked")
     assert found.value.code == "certificate-limit"
-    assert cloud.requests == 1
     clock.go(1)
-    with pytest.raises(UnreachableError):
-        again.create_certificate("csr")
-    assert cloud.requests == 2
+    ask(again, LOST)
 
 
 def test_no_that_gives_back_leaves_the_day_before_alone(tmp_path: Path) -> None:
     clock = FakeClock()
     before = recovery_state.stamp(clock)
     clock.go(2 * ladder.CERTIFICATE_EVERY)
-    cloud = Cloud()
-    cloud.answers = [REJECTED]
     limit = recover.Limit(tmp_path, dataclasses.replace(RecoveryState(), asked=before), clock)
-    with pytest.raises(RejectedError):
-        limit.over(cloud).create_certificate("csr")
+    ask(limit, REJECTED)
     assert limit.known.asked == before
 
 
