@@ -42,11 +42,7 @@ def identity(
 
 
 def _member(payload: bytes, name: str) -> str | None:
-    try:
-        values = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    value = values.get(name) if isinstance(values, dict) else None
+    value = (foreign.read_object(payload) or {}).get(name)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     try:

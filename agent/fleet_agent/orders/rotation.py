@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock, passed
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
@@ -127,7 +128,6 @@ class RotateOperation:
     """
 
     name = OPERATION
-    receipt = Receipt.ROTATE
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential
@@ -265,19 +265,11 @@ class MoveTopic(OrderTopic):
         self._move = move
 
     def _is_allowed(self, message: Arrived, topic: str) -> bool:
-        order = _order(message.payload)
+        order = foreign.read_object(message.payload)
         why = "it is no JSON object" if order is None else self._move.refusal(order)
         if why is not None:
             _log.warning("an order on %s to move is refused: %s", topic, why)
         return why is None
 
     def _ordered(self, message: Arrived) -> None:
-        self._move.destination = (_order(message.payload) or {})["to"]
-
-
-def _order(payload: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+        self._move.destination = (foreign.read_object(message.payload) or {})["to"]

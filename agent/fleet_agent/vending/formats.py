@@ -6,6 +6,7 @@ The same four fields are named differently in each. Pure.
 import datetime as dt
 import json
 
+from fleet_agent import foreign
 from fleet_agent.credentials.model import Secret
 from fleet_agent.record import record
 
@@ -74,11 +75,7 @@ def read(body: bytes) -> AwsCredentials:
 
 def message(body: bytes) -> str:
     """Returns the message of a refusal; empty when it has none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    found = value.get("message") if isinstance(value, dict) else None
+    found = (foreign.read_object(body) or {}).get("message")
     return found if isinstance(found, str) else ""
 
 

@@ -13,6 +13,7 @@ import math
 import socket
 from typing import Any
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import HelperHandler
 from fleet_agent.mailbox import Mailbox
@@ -160,11 +161,8 @@ class HelperWork:
         return self._connection is not None
 
     def _heard(self, line: bytes) -> None:
-        try:
-            values: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
+        values = foreign.read_object(line)
+        if values is None:
             self._lost()
         elif values.get("started") is True:
             self._is_started = True

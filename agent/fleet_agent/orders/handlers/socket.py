@@ -10,6 +10,7 @@ import json
 import math
 import socket
 
+from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import SocketHandler
 from fleet_agent.mailbox import Mailbox
@@ -150,11 +151,7 @@ def _text(payload: bytes) -> str | None:
 
 def status_of(answer: bytes) -> int:
     """The ``status`` of an answer that is a JSON object with one, else 0; 1 for a number that no program ends with."""
-    try:
-        values = json.loads(answer)
-    except (ValueError, RecursionError):
-        return 0
-    status = values.get("status") if isinstance(values, dict) else 0
+    status = (foreign.read_object(answer) or {}).get("status", 0)
     if isinstance(status, bool) or not isinstance(status, int | float) or status == 0:
         return 0
     return status if isinstance(status, int) and abs(status) < _NUMBERS else 1

@@ -291,7 +291,7 @@ class Jobs:
         conclusion = operation.outcome(details)
         if conclusion is None:
             operation.carry_out(found.job, details)
-            self._receipt = operation.receipt
+            self._receipt = Receipt.ROTATE
             return
         self._progress = Progress(job=found.job, number=found.number)
         self._end(SUCCEEDED if conclusion.has_succeeded else FAILED, conclusion.details)

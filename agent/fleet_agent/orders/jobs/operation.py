@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from fleet_agent.orders.router import Receipt
 from fleet_agent.record import record
 
 
@@ -22,10 +21,6 @@ class Operation(Protocol):
     def name(self) -> str:
         """The ``operation`` of the job document."""
 
-    @property
-    def receipt(self) -> Receipt:
-        """What the loop is asked to do."""
-
     def refusal(self, document: Mapping[str, Any]) -> str | None:
         """Why this document is refused; None: it is carried out."""
 
@@ -39,4 +34,4 @@ class Operation(Protocol):
         """How it ended; None: it is to be done now, or again."""
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
-        """It is to be done now, for this job; the receipt asks the loop for it."""
+        """It is to be done now, for this job; the loop is asked for a rotation."""
