@@ -6,8 +6,8 @@ import os
 
 from fleet_agent.errors import DeviceError, TemporaryError
 
-# The daemon's own, and some programs' connections: fewer show as failures of whatever is opened last.
-_FEWEST_FILES = 64
+# Enough to provision and to run; fewer show as failures of whatever is opened last.
+_FEWEST_FILES = 16
 # What systemd gives, too.
 _FILES = 1024
 

@@ -63,7 +63,7 @@ def check(root: Path, root_dir: Path) -> None:
         command = ["python3", "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         command += ["--basetemp=/var/tmp/pytest", "-m", "not slow", *SUITES]
         # A hardware token is not what differs there.
-        command += ["--ignore=tests/unit/credentials/test_hsm.py"]
+        command += ["--ignore=tests/unit/credentials/test_hardware_token.py"]
         if f"python{sys.version_info.major}.{sys.version_info.minor}" not in found_python(root):
             # Borrowed, hypothesis is compiled for our own Python.
             command += ["-p", "no:hypothesispytest"]

@@ -70,7 +70,7 @@ def test_a_damaged_identity_is_left_by_force(agent: Agent) -> None:
     first = agent.provision().answer["certificate_id"]
     (agent.credentials / "0001/registration.json").write_text("{")
     done = agent.provision()
-    assert done.status == 73
+    assert done.status == 78
     assert "--force" in done.error["remedy"]
     done = agent.provision("--force")
     assert done.status == 0, done.stderr

@@ -85,7 +85,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     # As of a disk that is mounted read-only.
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_, **_keywords: False)
     bench = Bench(tmp_path / "q")
     yield bench
     bench.fix_disk()

@@ -566,7 +566,7 @@ def test_what_goes_through_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPa
         "answers_dropped": 0,
     }
     # As of a disk that is mounted read-only.
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_, **_keywords: False)
     bench.queue._file.execute("PRAGMA query_only = ON")
     bench.put(4)
     assert bench.publisher.counts.not_stored == 1
