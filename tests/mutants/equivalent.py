@@ -3,9 +3,10 @@
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mutants.mutations import Change
+if TYPE_CHECKING:
+    from mutants.mutations import Change
 
 LIST = Path(__file__).with_name("equivalent.toml")
 
@@ -22,7 +23,7 @@ class Equivalent(NamedTuple):
     why: str
 
     @property
-    def change(self) -> Change:
+    def change(self) -> "Change":
         """What it has in common with the mutant."""
         return self.file, self.function, self.was, self.becomes, self.nth
 
@@ -35,6 +36,6 @@ def read(path: Path = LIST) -> Iterator[Equivalent]:
             yield Equivalent(entry["file"], entry["function"], was, becomes, number, entry["why"])
 
 
-def gone(listed: Iterable[Equivalent], changes: set[Change]) -> list[Equivalent]:
+def gone(listed: Iterable[Equivalent], changes: "set[Change]") -> list[Equivalent]:
     """Those whose code is no longer there, or no longer as it was."""
     return [each for each in listed if each.change not in changes]
