@@ -158,7 +158,8 @@ TABLE = (
     ),
     Row(
         "endpoint-is-no-aws",
-        r"\([0-9]{3}\) when calling",
+        r"\([0-9]{3}\) when calling|Unable to parse response|cannot be read as one of AWS|"
+        r"does not understand the answer",
         "what answers there is not AWS, or an emulator that does not know this version of the AWS CLI",
         "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator take a newer AWS CLI (aws --version shows yours)",
     ),

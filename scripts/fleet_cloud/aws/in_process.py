@@ -86,18 +86,16 @@ class InProcess:
         Raises:
             CommandError: It failed; ``said`` has its words.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-
         call = cast("Call", command)
         try:
             answer = self._answer(call, values)
-        except (ClientError, BotoCoreError, ValueError, OSError) as error:
+        except Exception as error:  # whatever botocore makes of what answers
             raise CommandError(
                 f"aws {call.service} {call.operation} failed",
                 remedy="run the command above by hand to look further",
                 code=COMMAND_FAILED,
                 command=str(call),
-                said=str(error).strip(),
+                said=_words(error),
             ) from error
         return _printed(call, answer)
 
@@ -209,6 +207,18 @@ class _Pacing:
         if http.status_code >= _SERVERS_FAULT and attempts < _MOST_TRIES:
             return pause
         return None
+
+
+def _words(error: Exception) -> str:
+    """What botocore says; of an answer that it cannot read nothing is shown, since it may hold a key."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    if isinstance(error, ResponseParserError):
+        return "the answer cannot be read as one of AWS"
+    if isinstance(error, ClientError | BotoCoreError | ValueError | OSError):
+        return str(error).strip()
+    return f"botocore does not understand the answer: {type(error).__name__}"
 
 
 def _printed(call: Call, answer: Mapping[str, Any]) -> str:

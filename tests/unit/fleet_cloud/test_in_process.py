@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fleet_cloud.aws import in_process
+from fleet_cloud.aws import causes, in_process
 from fleet_cloud.aws.call import Call, Where, parameters
 from fleet_cloud.aws.in_process import InProcess
 from fleet_cloud.errors import CommandError
 
 # What is answered to the request of this number: status, error code, body.
-Answers = Callable[[int], tuple[int, str, dict[str, Any]]]
+Answers = Callable[[int], tuple[int, str, dict[str, Any] | list[Any] | bytes]]
 LISTED = {"things": [{"thingName": "a"}]}
 
 
@@ -33,13 +33,17 @@ class _Handler(BaseHTTPRequestHandler):
         assert isinstance(self.server, Server)
         self.server.paths.append(self.path)
         status, code, body = self.server.answers(len(self.server.paths))
-        text = json.dumps(body).encode()
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         if code:
             self.send_header("x-amzn-ErrorType", code)
         self.end_headers()
         self.wfile.write(text)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its base names it
         pass
@@ -73,9 +77,15 @@ class Waiting:
         self.now += seconds
 
 
-def ask(server: Server, clock: Waiting, times: int = 1) -> list[Any]:
+def ask(
+    server: Server,
+    clock: Waiting,
+    times: int = 1,
+    service: str = "iot",
+    operation: str = "list-things",
+) -> list[Any]:
     where = Where(region="eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_port}")
-    call = Call(service="iot", operation="list-things", parameters=parameters(()), where=where)
+    call = Call(service=service, operation=operation, parameters=parameters(()), where=where)
     made = InProcess(clock, clock.sleep)
     return [json.loads(made.run(call, {})) for _ in range(times)]
 
@@ -142,3 +152,22 @@ def test_pages_are_as_large_as_aws_gives_them_and_throttling_loses_none(
 
 def test_this_python_has_botocore() -> None:
     assert in_process.is_available()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "service", "operation"),
+    [
+        (200, b"<p>login: s3cret", "iam", "list-roles"),
+        (403, b"s3cret", "sts", "get-caller-identity"),
+        (200, [], "iot", "list-things"),
+    ],
+)
+def test_what_answers_is_not_aws(
+    server: Server, clock: Waiting, status: int, body: bytes, service: str, operation: str
+) -> None:
+    """A login page, or a proxy's refusal: words, and nothing of the page, which may hold a key."""
+    server.answers = lambda _: (status, "", body)
+    with pytest.raises(CommandError) as error:
+        ask(server, clock, service=service, operation=operation)
+    assert causes.explain(error.value.said, service).code == "endpoint-is-no-aws"
+    assert "s3cret" not in error.value.said
