@@ -125,7 +125,7 @@ def passed(wall: float, since: Uptime | None, clock: Clock) -> float:
 
 
 def is_doubtful(clock: Clock) -> bool:
-    """Tells whether a certificate that looks out of date may be the clock's fault."""
+    """Whether a certificate that looks out of date may be the clock's fault."""
     return patience(clock.wall(), clock.is_synchronised()) > 0
 
 

@@ -1,7 +1,7 @@
 """Listening sockets of the agent, which outlive a new image of the process: who connects meanwhile waits.
 
 A path is bound once; a new image finds its socket by the path and goes on accepting. The kernel keeps what connected
-and was not accepted yet. A TCP port is kept in the same way, also so that nobody else takes it in between. Where
+and was not accepted yet. A TCP port is kept in the same way, so that no other program takes it meanwhile. Where
 systemd holds a socket (``fleet-agent.socket``) it outlives the process, too: it is taken as it is given
 (sd_listen_fds(3)), and neither closed nor removed here.
 """
@@ -20,7 +20,7 @@ _INHERITED = "FLEET_AGENT_LISTENERS"
 HOST = "127.0.0.1"
 BACKLOG = 64
 # No longer than the names of sockets, whose paths may have 107 bytes.
-_UNHEARD = ".new"
+_UNREADY = ".new"
 # Descriptors that systemd passes begin here; more than these are none of ours.
 _FIRST, _MOST = 3, 8
 
@@ -160,26 +160,26 @@ def _bound(path: Path, prepare: Callable[[Path], object]) -> _Listener:
     if path.is_socket():
         path.unlink()
     # Under another name until it listens: who waits for the path to appear would be refused in between.
-    unheard = path.with_name(_UNHEARD)
-    unheard.unlink(missing_ok=True)
+    unready = path.with_name(_UNREADY)
+    unready.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         mask = os.umask(0o177)
         try:
-            listener.bind(str(unheard))
+            listener.bind(str(unready))
         finally:
             os.umask(mask)
-        unheard.chmod(0o660)
-        prepare(unheard)
+        unready.chmod(0o660)
+        prepare(unready)
         listener.listen(BACKLOG)
         # What somebody else put there stays: this fails then.
-        path.hardlink_to(unheard)
+        path.hardlink_to(unready)
         found = path.lstat()
     except OSError:
         listener.close()
         raise
     finally:
-        unheard.unlink(missing_ok=True)
+        unready.unlink(missing_ok=True)
     return _Listener(socket=listener, device=found.st_dev, inode=found.st_ino)
 
 

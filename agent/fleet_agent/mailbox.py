@@ -63,7 +63,7 @@ def hold_requests() -> None:
 
 
 def hold_stops() -> None:
-    """Keeps a request to stop waiting until ``stop_on_signals``, over ``exec`` too: nobody takes it any more."""
+    """Keeps a request to stop pending until ``stop_on_signals``, even across ``exec``: nothing handles it here."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
 

@@ -70,7 +70,7 @@ def _end(*_: object) -> NoReturn:
 
 
 def _check(client: socket.socket, user: str) -> None:
-    """Lets in the agent's user alone; nobody else is answered."""
+    """Accepts the agent's user only; others get no answer."""
     _, uid, _ = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if uid != pwd.getpwnam(user).pw_uid:
         _log(f"user {uid} is not {user}: not answered")
@@ -159,7 +159,7 @@ def _canceled(order: Order) -> Answer:
 
 
 def _end_of(begun: Begun, *, is_same_boot: bool) -> Outcome:
-    """Gives how an order ended that nobody saw the end of."""
+    """Returns how an order ended whose end was not observed."""
     if is_same_boot:
         units.stop(begun.unit)
         return Outcome("failed", "it was ended with the helper")

@@ -134,7 +134,7 @@ def _age(path: Path) -> float:
 
 
 def boot_id() -> str:
-    """Gives what tells one start of the machine from another, also where it is a container that sees its host's id."""
+    """Returns the identity of this boot of the machine, also in a container that sees its host's id."""
     # Behind the name, which may hold anything: the third field comes first.
     fields = _FIRST_PROCESS.read_text().rpartition(")")[2].split()
     return f"{_BOOT_ID.read_text().strip()}.{fields[_START_TIME - 3]}"

@@ -201,7 +201,7 @@ def _run(settings: Settings) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one sandbox until it is told to end; gives the exit status."""
+    """Runs one sandbox until it is asked to end; returns the exit status."""
     try:
         _run(parse(arguments))
     except SandboxError as error:

@@ -52,7 +52,7 @@ def from_csr(
 
 
 def over_another_key(scope: tuple[str, str]) -> dict[str, str]:
-    """Makes a certificate over a key nobody has; shaped like ``from_csr``'s answer."""
+    """Makes a certificate for a key that is thrown away; shaped like ``from_csr``'s answer."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -107,7 +107,7 @@ class AwsConnection(DeliveringSession):
         }
 
     def breached(self, packet: Packet, code: int) -> None:
-        """Hears of a packet that was refused for a limit."""
+        """Receives a packet that was refused for a limit."""
 
     async def refuse(self, packet: Packet, code: int) -> bool:
         """Answers a packet with a failure, as the protocol version has it; says whether the connection stays."""
@@ -175,7 +175,7 @@ class AwsConnection(DeliveringSession):
         await super().cleanup()
 
     def _take_packet(self) -> tuple[int, int, bytes] | None:
-        self._keep_alive.heard()
+        self._keep_alive.received()
         buffer = self._buffer
         try:
             frame = take_frame(buffer)

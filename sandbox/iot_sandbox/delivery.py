@@ -109,7 +109,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         )
 
     async def _retransmit_due(self) -> None:
-        """Sends again what waited for its PUBACK for too long, on this connection or a former one."""
+        """Sends again what waited for its PUBACK for too long, on this connection or an earlier one."""
         now = asyncio.get_running_loop().time()
         for identifier, message in [*self._in_flight.items()]:
             # Some were acknowledged while others were being sent.

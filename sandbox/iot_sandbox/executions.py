@@ -67,7 +67,7 @@ class Execution:
 
     @property
     def topic(self) -> str:
-        """Where the device hears of it, but for what tells the payload's type."""
+        """The device's topic for it, without the level for the payload's type."""
         kind, _, name = self.target.split(":", 5)[5].partition("/")
         return f"$aws/commands/{kind}s/{name}/executions/{self.identifier}/request"
 

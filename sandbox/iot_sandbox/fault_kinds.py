@@ -48,7 +48,7 @@ class Kind:
     Attributes:
         operations: where it makes sense.
         parameters: name to default; ``...`` where there is none.
-        every: whether it acts on every call unless told otherwise.
+        every: whether it acts on every call by default.
     """
 
     operations: tuple[str, ...]

@@ -19,7 +19,7 @@ from iot_sandbox.fault_kinds import EVERY, KINDS, NOT_AUTHORIZED, call_numbers, 
 
 @dataclass(frozen=True)
 class Request:
-    """One call, as far as a fault can tell calls apart.
+    """A call, as faults distinguish them.
 
     Attributes:
         operation: one of ``fault_kinds.OPERATIONS``, or of ``API``.

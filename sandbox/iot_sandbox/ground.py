@@ -348,7 +348,7 @@ def take_websockets() -> None:
     """Takes MQTT over WebSocket under whatever name the HTTP port is reached; ministack wants the data endpoint's.
 
     Raises:
-        TypeError: ministack tells it otherwise now.
+        TypeError: ministack words it differently now.
     """
     if not isinstance(ministack_app._IOT_DATA_WS_RE, re.Pattern):
         raise TypeError("ministack's _IOT_DATA_WS_RE is no pattern any more")

@@ -6,7 +6,7 @@ from typing import Any
 from iot_sandbox import ground
 
 
-def says_fail(scope: tuple[str, str], template: str | None) -> bool:
+def is_failing(scope: tuple[str, str], template: str | None) -> bool:
     """Whether a template's thing says FAIL for the attributes of one that is there."""
     with ground.request_scope(*scope):
         found = ground.template_of(template or "")

@@ -17,29 +17,29 @@ class KeepAlive:
     def __init__(self, expired: Callable[[], Awaitable[None]]) -> None:
         self._expired = expired
         self._seconds = 0.0
-        self._heard = 0.0
+        self._received_at = 0.0
         self._busy = 0
         self._watching: asyncio.Task[None] | None = None
 
     def start(self, keep_alive: int) -> None:
         """Watches from now on; 0 watches nothing."""
         self._seconds = keep_alive * GRACE
-        self.heard()
+        self.received()
         if keep_alive:
             self._watching = asyncio.create_task(self._watch())
 
-    def heard(self) -> None:
+    def received(self) -> None:
         """Notes a sign of life."""
-        self._heard = asyncio.get_running_loop().time()
+        self._received_at = asyncio.get_running_loop().time()
 
     def begin(self) -> None:
-        """A packet is in hand: what comes behind it cannot be heard meanwhile."""
+        """A packet is being handled: what follows it cannot be received meanwhile."""
         self._busy += 1
 
     def end(self) -> None:
         """The packet is dealt with."""
         self._busy -= 1
-        self.heard()
+        self.received()
 
     def stop(self) -> None:
         """Watches no more."""
@@ -49,7 +49,7 @@ class KeepAlive:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            left = self._heard + self._seconds - loop.time()
+            left = self._received_at + self._seconds - loop.time()
             if left <= 0 and not self._busy:
                 await self._expired()
                 return

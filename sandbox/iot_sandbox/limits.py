@@ -1,4 +1,4 @@
-"""What AWS IoT Core holds a connection to, and which of it this sandbox was told to leave out. Pure."""
+"""AWS IoT Core's limits of a connection, and those that this sandbox leaves out. Pure."""
 
 import re
 from dataclasses import dataclass

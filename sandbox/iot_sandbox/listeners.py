@@ -1,7 +1,7 @@
 """The listening sockets: bound before anything else starts, and only where they were asked for.
 
 ministack's MQTT listener binds every interface and cannot pick a port. ``SandboxLoop`` hands it sockets of ours
-instead, one for each port asked for. A socket listens from the start, so that nobody can take the port between
+instead, one for each port asked for. A socket listens from the start, so that no program can take the port between
 choosing it and serving it.
 """
 
@@ -74,7 +74,7 @@ class _Together:
 
 
 class SandboxLoop(asyncio.SelectorEventLoop):
-    """An event loop on which nobody listens on every interface: they get the sockets we opened for MQTT."""
+    """An event loop on which no server listens on every interface: they get the sockets we opened for MQTT."""
 
     def __init__(self, mqtt: Sequence[socket.socket]) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ class Packet:
         identifier: packet identifier; None for a CONNECT and at QoS 0.
         qos: of a PUBLISH, or of a CONNECT's will.
         keep_alive: of a CONNECT, in seconds.
-        is_clean: whether a CONNECT wants no former session.
+        is_clean: whether a CONNECT wants no earlier session.
         will: where the properties of a CONNECT's will begin; None without one.
         rest: where a PUBLISH goes on behind topic and identifier, and where the properties of another begin.
     """

@@ -24,7 +24,7 @@ class Provider:
 
     Attributes:
         life: seconds that its certificates live; None: as AWS's own, until the end of 2049.
-        chain: whether an intermediate CA signs them, which then comes with each: nobody trusts one without it.
+        chain: whether an intermediate CA signs them, which then comes with each: no client trusts them without it.
     """
 
     life: int | None = None

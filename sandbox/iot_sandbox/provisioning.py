@@ -120,7 +120,7 @@ class Provisioning:
             return refusal
         behind = certificates.certificate_behind(exchange.scope, token)
         ministacks = await self._apply(exchange)
-        fails = exchange.kind == "provision" and half.says_fail(exchange.scope, exchange.template)
+        fails = exchange.kind == "provision" and half.is_failing(exchange.scope, exchange.template)
         suffix, document = answers.turned(self._switches, ministacks, template_fails=fails)
         if suffix != "accepted":
             self._tokens.refused(token, answers.situation(ministacks[1]))

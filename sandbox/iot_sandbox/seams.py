@@ -177,7 +177,7 @@ def _within(was: Callable[[str], bool], limits: Limits) -> Callable[[str], bool]
 
 
 def _forgiving(was: Callable[..., bytes]) -> Callable[..., bytes]:
-    """Answers success to whom MQTT 5 would answer that there was no subscription (17), as AWS does."""
+    """Answers success where MQTT 5 would answer that there was no subscription (17), as AWS does."""
 
     def unsuback(identifier: int, codes: list[int] | None = None, *more: object) -> bytes:
         return was(identifier, None if codes is None else [0] * len(codes), *more)

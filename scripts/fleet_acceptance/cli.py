@@ -41,7 +41,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def say(text: str) -> None:
-    """Tells people; stdout is for the answer."""
+    """Writes for people; stdout is for the answer."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
@@ -96,7 +96,7 @@ def _ask(cloud: Cloud, asked: Arguments) -> None:
     """Says what will be made and what it costs, and asks.
 
     Raises:
-        AcceptanceError: the answer is no, or there is nobody to ask.
+        AcceptanceError: the answer is no, or there is no terminal to ask on.
     """
     sections = plan.chosen(list(asked.only))
     say(

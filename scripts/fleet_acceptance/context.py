@@ -43,7 +43,7 @@ class Run:
         cloud: The account.
         folder: Gets what it makes.
         result: Gets what it finds.
-        say: Tells people.
+        say: Writes for people.
         devices: How many are switched on at once.
     """
 

@@ -25,7 +25,7 @@ def confirm(
         rows: What would be lost, as a table.
 
     Raises:
-        FleetCloudError: The answer is no, or there is nobody to ask.
+        FleetCloudError: The answer is no, or there is no terminal to ask on.
     """
     for line in table(rows) if rows else ():
         context.console.say(f"  {line}")

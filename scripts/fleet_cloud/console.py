@@ -44,7 +44,7 @@ class Console:
         streams.say(printable(line))
 
     def ask(self, question: str) -> str | None:
-        """Asks a person; returns the answer, or nothing when there is nobody at stdin."""
+        """Asks a person; returns the answer, or nothing when stdin is no terminal."""
         if not streams.is_terminal(sys.stdin):
             return None
         streams.say(printable(question), end=" ")

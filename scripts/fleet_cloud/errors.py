@@ -58,7 +58,7 @@ class CommandError(FleetCloudError):
         code: As for every error; for AWS the code that AWS gave, such as ``AccessDenied``.
         command: The command as the user could type it.
         said: What it wrote on stderr.
-        cause: What probably is behind it; empty when nobody knows.
+        cause: The likely cause; empty when unknown.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ def waited_for() -> set[str]:
     found = {
         verdict.error.code
         for verdict in verdicts
-        if verdict.patience is not None and verdict.patience.needs_somebody
+        if verdict.patience is not None and verdict.patience.needs_person
     }
     rejected = (
         model.RejectedError(operation, status, "Code", "message")
@@ -71,7 +71,7 @@ def waited_for() -> set[str]:
     )
     for failure in rejected:
         verdict = machine.judge(failure, Step.REGISTER, refused_for=1e9)
-        if verdict.patience is not None and verdict.patience.needs_somebody:
+        if verdict.patience is not None and verdict.patience.needs_person:
             found.add(verdict.error.code)
     return found
 

@@ -60,7 +60,7 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
 
     Raises:
         RefusedError: This user may not open it.
-        UnreachableError: Nobody listens there.
+        UnreachableError: No program listens there.
     """
     clock = SystemClock()
     until = clock.monotonic() + (timeout or _LONGEST)

@@ -1,4 +1,4 @@
-"""AWS credentials for programs of this device: from where, for which role aliases, and for whom."""
+"""AWS credentials for local programs: the endpoint, the role aliases, and the users who may have them."""
 
 import dataclasses
 from collections.abc import Mapping

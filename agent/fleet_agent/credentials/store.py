@@ -5,7 +5,7 @@ State is derived from what is on disk, and never kept elsewhere: ``pending`` and
 
     credentials/
       0001/                    a generation; a number is never used twice
-        attempt.json           open: for whom it is, how often it was tried
+        attempt.json           open: its purpose, how often it was tried
         private.pem.key        keep_key, 0600, never overwritten; or
         key.json               which key of which hardware token it is
         certificate.pem.crt    keep_certificate, after the ledger has named it;

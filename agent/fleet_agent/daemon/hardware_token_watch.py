@@ -64,7 +64,7 @@ def _answers(key: HardwareKey) -> bool:
 
 
 def _is_there(key: HardwareKey) -> bool:
-    """Asks in a worker, where the module is initialised anew."""
+    """Asks in a worker, which initialises the module again."""
     from fleet_agent.credentials.hardware_token import keys as hardware_keys
 
     worker = Worker()

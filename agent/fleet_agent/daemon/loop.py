@@ -145,7 +145,7 @@ class Loop:
             event = self._mailbox.wait(-math.inf, although_stopping=True)
             if event is None:
                 return
-            self._hear(event)
+            self._handle_session_event(event)
 
     @property
     def connected_at(self) -> float:
@@ -165,7 +165,7 @@ class Loop:
             if event is None and due == until:
                 return
             if event is not None:
-                self._hear(event)
+                self._handle_session_event(event)
             self._publisher.settle(at_once=True)
 
     @property
@@ -193,11 +193,14 @@ class Loop:
         if isinstance(event, RecoverRequested):
             # The identity may work again by now.
             return None if self._is_connected else self._replace(self._requests.recover)
-        if isinstance(event, RotateRequested) or self._hear(event) is Receipt.ROTATE:
+        if (
+            isinstance(event, RotateRequested)
+            or self._handle_session_event(event) is Receipt.ROTATE
+        ):
             return self._replace(self._requests.rotate)
         return None
 
-    def _hear(self, event: object) -> Receipt | None:
+    def _handle_session_event(self, event: object) -> Receipt | None:
         """Takes an event, except a request to the process, which is dropped; returns what became of a message."""
         match event:
             case Ready():

@@ -130,7 +130,7 @@ class Bundle:
 
 
 def _without_value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A template parameter's finding tells its value, and what its command said: no more than its name goes along."""
+    """A template parameter's finding shows its value and its command's output: only its name is included."""
     if entry.get("check") != parameters.CHECK or not entry["where"]:
         return entry
     return {**entry, "title": f"{entry['where']}: {GONE}"}

@@ -94,7 +94,7 @@ def _provisioning(talk: Conversation, policy: Policy, template: str, method: str
         yield found[-1]
         if talk.ended:
             return
-        if all(finding.level is Level.OK for finding in found) and not talk.hears_below(
+        if all(finding.level is Level.OK for finding in found) and not talk.receives_below(
             topic, _ANSWER_LIMIT
         ):
             resource = f"topic/{topic}/*"

@@ -1,4 +1,4 @@
-"""AWS credentials for programs: whom the configuration names, and what AWS IoT gives for each role alias."""
+"""AWS credentials for programs: the users in the configuration, and what AWS IoT answers for each role alias."""
 
 from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject

@@ -1,4 +1,4 @@
-"""Opens the path to a file so that nobody less trusted than root can exchange it under root's hands.
+"""Opens the path to a file so that no less trusted user can replace it while root uses it.
 
 Root that reads, writes or deletes below a folder which another user may write follows no link there: each folder on
 the way is opened from the one before it, and the last one is held while the file is used. Links that only root can have

@@ -14,7 +14,7 @@ _PIECE = 1 << 18
 
 
 def owner(path: Path) -> int | None:
-    """The user id of whom it belongs to; None when nothing is there.
+    """Returns the owner's user id; None when nothing is there.
 
     Raises:
         StateDirectoryError: The disk does not say.

@@ -51,7 +51,7 @@ def plan(settings: Settings, pair: KeyPair, call: Call) -> "Plan":
         call: Calls what needs cryptography.
 
     Raises:
-        DeviceError: They do not belong together, or nobody says how the thing is named.
+        DeviceError: They do not belong together, or no thing name is given.
     """
     from fleet_agent.provisioning.model import Given, Plan
 
@@ -98,7 +98,7 @@ def _is_name(text: str) -> bool:
 
 
 def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
-    """Deletes the files that an identity was adopted from, the key first; what cannot be deleted here is told.
+    """Deletes the files that an identity was adopted from, the key first; what cannot be deleted is reported.
 
     Returns:
         The files deleted, and the references that stay as they are.

@@ -50,7 +50,7 @@ class Starts:
     Args:
         state_dir: Where the count and the mark lie.
         clock: For looking now and then.
-        health: Told when the claim should be gone and is not.
+        health: Gets a problem when the claim should be gone and is not.
     """
 
     def __init__(self, state_dir: Path, clock: Clock, health: Health) -> None:

@@ -50,7 +50,7 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
     Args:
         settings: Name the destinations.
         name: Of one of them.
-        report: Hears of the steps.
+        report: Receives the steps.
         timeout: Seconds; 0 for ever.
 
     Raises:

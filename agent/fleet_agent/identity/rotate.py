@@ -57,7 +57,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
 
     Args:
         settings: Whose provisioning section says what to ask for.
-        report: Hears of the steps.
+        report: Receives the steps.
         timeout: Seconds; 0 for ever.
 
     Raises:

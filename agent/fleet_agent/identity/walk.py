@@ -97,7 +97,7 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
     Args:
         settings: Where, and with which template and parameters.
         request: What the command line adds.
-        report: Hears of the steps.
+        report: Receives the steps.
         store: Keeps what each step brings.
         mailbox: Where everything comes in.
         in_use: The identity to be replaced by one of the same thing; the settings say whether to ask with it, or with

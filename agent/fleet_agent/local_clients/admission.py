@@ -14,7 +14,7 @@ IDLE = 60.0
 class Client(Protocol):
     """A connection, as admission sees it."""
 
-    heard_at: float  # when its last packet came (monotonic seconds)
+    active_at: float  # when its last packet came (monotonic seconds)
 
     @property
     def is_waiting(self) -> bool:
@@ -76,8 +76,8 @@ class Admission:
         own = self.usage(user).clients
         most = max((usage.clients for usage in self._usages.values()), key=len, default=own)
         if len(most) > len(own) + 1:
-            return min(most, key=lambda client: (client.is_waiting, client.heard_at))
+            return min(most, key=lambda client: (client.is_waiting, client.active_at))
         idle = [
-            client for client in own if not client.is_waiting and now - client.heard_at >= IDLE
+            client for client in own if not client.is_waiting and now - client.active_at >= IDLE
         ]
-        return min(idle, key=lambda client: client.heard_at, default=None)
+        return min(idle, key=lambda client: client.active_at, default=None)

@@ -171,7 +171,7 @@ class Commands:
             if given is None:
                 words = "its arguments are no list of texts that a program can take"
         elif name is None:
-            words = self._why_nobody(path, found)
+            words = self._why_refused(path, found)
         identity = _identity(identifier)
         order = Order(
             topic=message.topic,
@@ -199,10 +199,10 @@ class Commands:
         _log.info("the command %s is for %s", identifier, name)
         self._executions[identifier] = execution
         execution.handler = handler
-        is_taken = handler.take(order, message.acknowledge, comes_again=message.qos > 0)
+        is_taken = handler.take(order, message.acknowledge, will_repeat=message.qos > 0)
         return Receipt.TAKEN if is_taken else Receipt.HELD
 
-    def _why_nobody(self, path: str, found: dict[str, Any] | None) -> str:
+    def _why_refused(self, path: str, found: dict[str, Any] | None) -> str:
         """Why no handler takes a command; there is none for what names no operation."""
         member = self._settings.member
         if path != "request/json":

@@ -87,14 +87,14 @@ class Handler:
             self._admit()
 
     def take(
-        self, order: Order, acknowledge: Callable[[], None], *, comes_again: bool = True
+        self, order: Order, acknowledge: Callable[[], None], *, will_repeat: bool = True
     ) -> bool:
         """Takes an order: carries it out, queues it, holds it, or refuses it. Once closed, queues it for the next run.
 
         Args:
             order: What to do.
             acknowledge: Called once it need not come again.
-            comes_again: Whether AWS sends it again until then.
+            will_repeat: Whether AWS sends it again until it is acknowledged.
 
         Returns:
             Whether it was acknowledged; if not, it is held.
@@ -110,7 +110,7 @@ class Handler:
             self._results.duplicate(order)
         elif not self._is_full and not self._held:
             self._accept(order)
-        elif comes_again and self._held.has_room(len(order.payload)):
+        elif will_repeat and self._held.has_room(len(order.payload)):
             self._held.add(order, acknowledge)
             self.counters.held = len(self._held)
             return False

@@ -89,7 +89,7 @@ class Messages:
             self._count(message)
             if self._direct is not None and not message.retain:
                 order = self._order(message, self._direct)
-                return self._direct.take(order, message.acknowledge, comes_again=message.qos > 0)
+                return self._direct.take(order, message.acknowledge, will_repeat=message.qos > 0)
         message.acknowledge()
         return True
 
@@ -138,7 +138,7 @@ class Messages:
                 message.acknowledge()
                 return True
             order = dataclasses.replace(order, identity=identity)
-        return handler.take(order, message.acknowledge, comes_again=message.qos > 0)
+        return handler.take(order, message.acknowledge, will_repeat=message.qos > 0)
 
     def _order(self, message: Arrived, handler: Handler) -> Order:
         topic = message.response_topic

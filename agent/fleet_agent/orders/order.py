@@ -58,7 +58,7 @@ class Arrived(Protocol):
 
     @property
     def acknowledge(self) -> Callable[[], None]:
-        """Tells AWS that it need not come again."""
+        """Acknowledges it, so that AWS does not repeat it."""
 
 
 @record
@@ -86,7 +86,7 @@ class Order:
     """Something for one handler to do.
 
     ``levels``: what the wildcards of a subscription's filter stand for. ``arguments``: what a job's step, or a command,
-    has for a program. ``identity``: by what whoever gave it tells it apart from others, where that is known; of jobs
+    has for a program. ``identity``: by which its sender distinguishes it from others, where that is known; of jobs
     and commands it always is. ``id``: the agent's own for it.
     """
 

@@ -200,7 +200,7 @@ class MoveOperation(RotateOperation):
         self.destination = None
 
     def refusal(self, document: Mapping[str, Any]) -> str | None:
-        """Why the order is refused: it is no order to move, nobody allowed that destination, or the device is there."""
+        """Why the order is refused: it is no order to move, the destination is not allowed, or the device is there."""
         if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
             return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
         to = document.get("to")
@@ -252,7 +252,7 @@ class MoveTopic(OrderTopic):
         credential: The current one.
         topic: The filter of the order topic, filled in.
         clock: For the pause after a move that failed.
-        move: What is told where to.
+        move: Receives the destination.
     """
 
     _name = "move"

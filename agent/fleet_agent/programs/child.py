@@ -72,7 +72,7 @@ class Child:
         limit: Bytes of stdout.
         timeout: Seconds.
         environment: Variables beside the clean ones.
-        on_end: Told how it ended; on the deciding thread, never from within the constructor.
+        on_end: Receives how it ended; on the deciding thread, never from within the constructor.
         cuts: Whether what it prints beyond the limit is thrown away; else it is ended for that.
     """
 

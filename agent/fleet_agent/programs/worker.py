@@ -206,7 +206,7 @@ def _close_all_but(*kept: int) -> None:
 
 
 def _look_at_code() -> tuple[int, int, int] | None:
-    """What tells this program's file from another one in its place; None: nothing is there."""
+    """Identifies this program's file, to notice when it was replaced; None: nothing is there."""
     with contextlib.suppress(OSError):
         found = os.stat(__file__)  # noqa: PTH116 - in each worker, which has no use for more of pathlib
         return found.st_ino, found.st_mtime_ns, found.st_size

@@ -55,7 +55,7 @@ class ProvisioningClient:
         route: Where AWS IoT is.
         pair: The claim.
         plan: Its template and method say which topics to be ready for.
-        mailbox: Where events come in; while a request waits, nobody else's events are expected.
+        mailbox: Where events come in; while a request waits, no other events are expected.
         clock: For the limits.
         client_id: For a device under its own credential; None: under the claim, with a random id for each session.
         make_session: Makes the session.

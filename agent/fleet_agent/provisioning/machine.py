@@ -11,7 +11,7 @@ needs is on disk, and a certificate that may be live is never replaced before th
 
 An adopted certificate takes the same walk: key, certificate and thing name are given, and nothing is asked for.
 
-With ``--csr`` and no key the walk ends at the registration (``KEPT``): nobody here can prove it.
+With ``--csr`` and no key the walk ends at the registration (``KEPT``): it cannot be proven here.
 """
 
 import dataclasses
@@ -169,7 +169,7 @@ def next_try(attempt: Attempt, now: float, jitter: float) -> Attempt:
 def carry_over(attempt: Attempt, given_up: Attempt) -> Attempt:
     """An attempt in place of one given up, whose count and wait it keeps: to begin again is no way to ask faster.
 
-    At another endpoint nobody has asked before.
+    At another endpoint nothing was asked before.
     """
     if given_up.endpoint != attempt.endpoint:
         return attempt
@@ -207,7 +207,7 @@ def judge(
         failure: What happened.
         step: Where.
         refused_for: Seconds since this step was refused for the first time.
-        ownership_token_age: Seconds since the ownership token in use came, as far as the clock can tell.
+        ownership_token_age: Seconds since the ownership token in use arrived, as far as the clock is known.
         spreading: Seconds for which a refusal of the new identity is no verdict.
     """
     if isinstance(failure, RejectedError):

@@ -74,12 +74,12 @@ class Waits:
         patience = verdict.patience
         if patience is None:
             raise verdict.error
-        if patience.needs_somebody and not self._needs.outlasts_refusal:
+        if patience.needs_person and not self._needs.outlasts_refusal:
             raise verdict.error
         self._failures += 1
         self._record(verdict.error)
         seconds = backoff.delay(patience, self._failures, self._needs.jitter())
-        problem = verdict.error if patience.needs_somebody else None
+        problem = verdict.error if patience.needs_person else None
         self._needs.report.waiting(verdict.error.title, seconds, problem)
         self._needs.sleep(seconds)
 

@@ -29,7 +29,7 @@ class Patience(enum.Enum):
         return self.value[0]
 
     @property
-    def needs_somebody(self) -> bool:
+    def needs_person(self) -> bool:
         """Whether a person must change something before a retry can succeed."""
         return self in (Patience.REFUSED, Patience.UNTRUSTED)
 

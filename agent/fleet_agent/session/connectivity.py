@@ -55,7 +55,7 @@ def _explain(session: Session, failure: ConnectFailed, now: float) -> AgentError
 
 
 class Watcher(Protocol):
-    """Is told of each connect and of each failure."""
+    """Receives each connect and each failure."""
 
     def connected(self) -> None:
         """A connection stands."""
@@ -82,7 +82,7 @@ class Connectivity:
         health: Where problems go.
         on_stable: Called when a connection has lasted for ``CALM``.
         explain: Diagnoses a failed connect, which may take seconds; gets the time in Unix seconds.
-        watcher: Is told of each connect and failure, too.
+        watcher: Also receives each connect and failure.
     """
 
     def __init__(

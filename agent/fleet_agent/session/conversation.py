@@ -4,7 +4,7 @@ All waiting happens here, with a limit; the caller decides what to ask and judge
 a code, a message, ``Unsent``, ``Ended``, or None when nothing came in time.
 
 ``release`` gives up a session that is to go on. Its new owner finds in the mailbox what it would have found had it
-opened the session itself: that it is connected, and each message that nobody here asked for.
+opened the session itself: that it is connected, and each message that was not asked for here.
 """
 
 import dataclasses
@@ -102,7 +102,7 @@ class Conversation:
         moments = [started + min(DIAGNOSE_AFTER, limit), started + limit]
         failure: ConnectFailed | None = None
         while moments and failure is None and self._connected is None:
-            event = self._hear(moments[0])
+            event = self._next_event(moments[0])
             if isinstance(event, ConnectFailed):
                 failure = event
             if event is None:
@@ -127,7 +127,7 @@ class Conversation:
         """Waits for the SUBACK code of each of these filters.
 
         Returns:
-            All codes heard so far, these among them.
+            All codes received so far, including these.
         """
         until = self._clock.monotonic() + limit
         while not self.codes.keys() >= set(filters):
@@ -135,7 +135,7 @@ class Conversation:
                 return Unsent(request=filters, error=self._subscribe_error)
             if self.ended is not None:
                 return self.ended
-            if self._hear(until) is None:
+            if self._next_event(until) is None:
                 return None
         return self.codes
 
@@ -147,7 +147,7 @@ class Conversation:
         tag = object()
         self.session.publish(message, tag)
         failed: Unsent | None = None
-        while (event := self._hear(until)) is not None:
+        while (event := self._next_event(until)) is not None:
             match event:
                 case Published(tag=mine, reason_code=int(code)) if mine is tag:
                     return code
@@ -176,7 +176,7 @@ class Conversation:
         except Exception as error:  # noqa: BLE001 - whatever awscrt refuses to send
             return _unsent(request, error)
         while True:
-            event = self._hear(until)
+            event = self._next_event(until)
             match event:
                 case None:
                     return None
@@ -190,18 +190,18 @@ class Conversation:
                 case _:
                     pass
 
-    def hears_below(self, topic: str, limit: float) -> bool:
+    def receives_below(self, topic: str, limit: float) -> bool:
         """Whether a message comes on a topic below ``topic``; one that came already counts."""
         until = self._clock.monotonic() + limit
         while not any(message.topic.startswith(f"{topic}/") for message in self._messages):
-            if self.ended is not None or self._hear(until) is None:
+            if self.ended is not None or self._next_event(until) is None:
                 return False
         return True
 
     def wait(self, seconds: float) -> None:
         """Waits; nothing that arrives meanwhile is lost."""
         until = self._clock.monotonic() + seconds
-        while self._hear(until) is not None:
+        while self._next_event(until) is not None:
             pass
 
     def release(self) -> Session:
@@ -216,7 +216,7 @@ class Conversation:
         """Disconnects; nothing of this session is listened to afterwards."""
         self.session.close()
 
-    def _hear(self, until: float) -> object | None:
+    def _next_event(self, until: float) -> object | None:
         """Takes and records the next event of this session; None once ``until`` has passed."""
         while (event := self._mailbox.wait(until)) is not None:
             match event:

@@ -34,7 +34,7 @@ def look(session: Session, now: float) -> AgentError | None:
 
     Args:
         session: The one that does not open.
-        now: Unix seconds, to tell a wrong certificate from a wrong clock.
+        now: Unix seconds, to distinguish a wrong certificate from a wrong clock.
     """
     return probe.first_failure(session.route, session.pair, now)
 

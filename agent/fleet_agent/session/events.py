@@ -24,7 +24,7 @@ class NoAnswer(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """Why a connection did not open, or ended, as far as awscrt can tell."""
+    """Why a connection did not open, or ended, as far as awscrt knows."""
 
     OURS = "we ended it"
     HANG_UP = "the server closed it without a reason"

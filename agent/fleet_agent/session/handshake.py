@@ -57,7 +57,7 @@ class Handshake:
                 return self._tls.version()
 
     def listen(self, seconds: float) -> None:
-        """Hears for so long whether the server ends what it took a moment ago.
+        """Waits for so long whether the server closes what it has just accepted.
 
         Raises:
             OSError: It did; ssl.SSLEOFError or ssl.SSLZeroReturnError where it did so without an alert.

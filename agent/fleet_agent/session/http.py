@@ -51,7 +51,7 @@ class Exchange:
         route: Where to.
         pair: The credential to show; None: none is.
         request: What is asked.
-        done: Hears of the end, on awscrt's thread, or on this one where it never began.
+        done: Receives the outcome, on awscrt's thread, or on this thread if it never began.
 
     Raises:
         AgentError: The certificate, the key or the CA cannot be loaded.

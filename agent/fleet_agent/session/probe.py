@@ -72,7 +72,7 @@ def first_failure(route: Route, pair: KeyPair, now: float) -> AgentError | None:
     Args:
         route: Where to.
         pair: The credential to show.
-        now: Unix seconds, to tell a wrong certificate from a wrong clock.
+        now: Unix seconds, to distinguish a wrong certificate from a wrong clock.
     """
     errors = (step.error for step in _walked(route, pair, now) if step.error is not None)
     # awscrt's own error says more than a handshake that failed without a reason.

@@ -132,7 +132,7 @@ _UNKNOWN = Reason(Kind.BUSY, "unknown reason code", _NO_CODE, _WAIT)
 
 
 def reason(packet: Packet, code: int) -> Reason:
-    """The words for a code; one that nobody knows has a row, too."""
+    """The words for a code; an unknown code has a row, too."""
     return _IN_ONE_PACKET.get((packet, code)) or _EVERYWHERE.get(code, _UNKNOWN)
 
 

@@ -171,16 +171,16 @@ class Commits:
         """Informs the senders that AWS has these readings, or never will."""
         self._to_delete += len(readings)
         for each in readings if self._waiting_for else ():
-            if heard := self._waiting_for.pop((topic.number, each.sequence), None):
-                heard(why_not)
+            if on_acknowledged := self._waiting_for.pop((topic.number, each.sequence), None):
+                on_acknowledged(why_not)
 
     def report_dropped(
         self, held: Callable[[], Collection[tuple[Topic, Sequence[Stored]]]]
     ) -> None:
         """Informs the senders of what was dropped, or lost with a damaged file; ``held``: readings in memory, too."""
         for place in self._queue.lost if self._waiting_for else ():
-            if heard := self._waiting_for.pop(place, None):
-                heard(_LOST)
+            if on_acknowledged := self._waiting_for.pop(place, None):
+                on_acknowledged(_LOST)
         self._queue.lost.clear()
         if self._queue.replaced is not self._replaced:
             self._replaced = self._queue.replaced

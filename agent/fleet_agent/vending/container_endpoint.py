@@ -94,15 +94,15 @@ class ContainerEndpoint:
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        heard = min((connection.heard_at for connection in self._connections), default=math.inf)
-        return min(self._listen_at, heard + IDLE, self._lingering.due)
+        oldest = min((connection.active_at for connection in self._connections), default=math.inf)
+        return min(self._listen_at, oldest + IDLE, self._lingering.due)
 
     def act(self) -> None:
         """Listens, or retries; closes idle connections."""
         now = self._clock.monotonic()
         self._lingering.act()
         for connection in [
-            connection for connection in self._connections if connection.heard_at + IDLE <= now
+            connection for connection in self._connections if connection.active_at + IDLE <= now
         ]:
             connection.close()
         if self._listener is not None or now < self._listen_at:
@@ -145,7 +145,7 @@ class ContainerEndpoint:
         if len(self._connections) >= MAX_CONNECTIONS:
             min(
                 self._connections,
-                key=lambda connection: (connection.is_waiting, connection.heard_at),
+                key=lambda connection: (connection.is_waiting, connection.active_at),
             ).close()
         self._connections.add(
             _Connection(
@@ -184,7 +184,7 @@ class _Connection:
         self._cancel: Cancel | None = None
         self.is_waiting = False
         self._is_taking = False
-        self.heard_at = clock.monotonic()
+        self.active_at = clock.monotonic()
         mailbox.watch(client.fileno(), self._read)
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class _Connection:
             self._cancel()
 
     def _read(self) -> None:
-        self.heard_at = self._clock.monotonic()
+        self.active_at = self._clock.monotonic()
         try:
             data = self._client.recv(LARGEST)
         except BlockingIOError:

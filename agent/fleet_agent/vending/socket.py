@@ -131,7 +131,7 @@ class _Connection:
         self._cancel: Cancel | None = None
         self.is_waiting = False
         self._is_reading = False
-        self.heard_at = clock.monotonic()
+        self.active_at = clock.monotonic()
         usage.clients.add(self)
         mailbox.watch(client.fileno(), self._read)
 
@@ -158,7 +158,7 @@ class _Connection:
             self._cancel()
 
     def _read(self) -> None:
-        self.heard_at = self._clock.monotonic()
+        self.active_at = self._clock.monotonic()
         self._is_reading = True
         for _ in range(BURST):
             try:

@@ -80,7 +80,7 @@ def _names(cloud: Cloud, kind: Kind) -> Iterator[str]:
 
     Raises:
         ClientError: AWS refused.
-        BotoCoreError: nobody answered.
+        BotoCoreError: there was no answer.
         AttributeError: botocore does not know the operation.
     """
     client = cloud.client(kind.service)

@@ -45,7 +45,7 @@ def until(condition: Callable[[], Any], awaited: str, seconds: float = LIMIT_SEC
 
 @contextlib.contextmanager
 def _interrupted_later() -> Iterator[None]:
-    """Has an interruption wait for the end of the block: a device that was started must be known, or nobody stops it.
+    """Has an interruption wait for the end of the block: a started device must be known, or it is never stopped.
 
     Not by blocking signals, which the device would inherit.
     """

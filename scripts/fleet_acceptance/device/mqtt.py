@@ -1,4 +1,4 @@
-"""A plain MQTT 5 client over mTLS that keeps everything it hears: every wait limited, nothing tried again by itself."""
+"""A plain MQTT 5 client over mTLS that keeps all it receives: every wait limited, nothing tried again by itself."""
 
 import json
 import queue

@@ -24,7 +24,7 @@ class Fact:
         stated: what is said of it.
         mark: how sure that is, of ``MARKS``.
         documented: the answer that this comes to; None where nothing is said.
-        sandbox: the sandbox's answer, as long as nobody turns its switches.
+        sandbox: the sandbox's answer, with its switches as they are by default.
         how: how it is measured.
         follows: what in agent or companion follows from another answer.
         has_switch: whether the sandbox can do as was measured.

@@ -93,7 +93,7 @@ def _updates(bench: Bench, session: Session, update: str, root: str) -> None:
 
 
 def _managed(bench: Bench, session: Session, thing: str) -> None:
-    """Reads the document of a job that a managed template makes; nobody carries it out."""
+    """Reads the document of a job that a managed template makes; it is not carried out."""
     run, job = bench.run, f"{bench.run.id}-managed"
     bench.iot.create_job(
         jobId=job,

@@ -107,7 +107,7 @@ class Commands:
             executionTimeoutSeconds=seconds,
         )
         execution = str(made["executionId"])
-        found = self._hear(lambda topic: f"/{execution}/request" in topic)
+        found = self._receive(lambda topic: f"/{execution}/request" in topic)
         if found is None:
             raise NotMeasuredError("the command did not come")
         return execution, found
@@ -120,12 +120,12 @@ class Commands:
         return self._outcome(execution)
 
     def _outcome(self, execution: str) -> str:
-        found = self._hear(lambda topic: f"/{execution}/response/" in topic)
+        found = self._receive(lambda topic: f"/{execution}/response/" in topic)
         if found is None:
             return "no answer"
         return "accepted" if "/accepted/" in found.topic else str(found.document.get("error"))
 
-    def _hear(self, is_it: Callable[[str], bool]) -> Message | None:
+    def _receive(self, is_it: Callable[[str], bool]) -> Message | None:
         while message := self._session.next():
             if is_it(message.topic):
                 return message

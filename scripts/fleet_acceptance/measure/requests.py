@@ -141,7 +141,7 @@ def certificates(bench: Bench) -> None:
 
 
 def replies(bench: Bench) -> None:
-    """To whom answers come, and at which QoS."""
+    """Which client receives answers, and at which QoS."""
     run = bench.run
     with run.measuring("reply-qos", "reply-unasked"):
         asked = _ask_for_certificate(bench, subscribed=True)
@@ -157,8 +157,8 @@ def replies(bench: Bench) -> None:
     ):
         codes = other.subscribe(f"{CREATE_FROM_CSR}/accepted")
         bench.issue(session)
-        heard = other.next(run.silence)
-        run.record("reply-elsewhere", "delivered" if heard else "not delivered", suback=codes)
+        received = other.next(run.silence)
+        run.record("reply-elsewhere", "delivered" if received else "not delivered", suback=codes)
     with run.measuring("reply-not-allowed"):
         policy = bench.policy("bench-deaf", *bench.claim_statements(receive=False))
         deaf, _ = bench.identity("deaf", policy)

@@ -1,4 +1,4 @@
-"""Takes secrets, and what tells whose account it is, out of what is kept; and finds any that were left. Pure."""
+"""Removes secrets, and what identifies the account, from what is kept; and finds any that were left. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

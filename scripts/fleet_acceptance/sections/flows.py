@@ -45,7 +45,7 @@ def _checked(run: Run, folder: Any) -> bool:  # noqa: ANN401
 
 
 def by_hand(run: Run) -> None:
-    """An operator with few rights makes a thing, a policy, a certificate, and the thing hears itself."""
+    """An operator with few rights makes a thing, a policy, a certificate, and the thing receives its own message."""
     name, cloud = f"{run.id}-lamp", run.cloud
     iam, user = cloud.client("iam"), f"{run.id}-operator"
     with run.step("an IAM user who may do this and nothing else"):
@@ -68,7 +68,7 @@ def by_hand(run: Run) -> None:
         iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
         identity = made_key.identity(made["certificatePem"])
     with run.step("the thing publishes, and hears it"):
-        until(lambda: _hears(run, identity, name), "its own message", _SPREAD_SECONDS)
+        until(lambda: _receives(run, identity, name), "its own message", _SPREAD_SECONDS)
 
 
 def _operators(run: Run, key: Any) -> Any:  # noqa: ANN401  botocore makes its classes
@@ -107,7 +107,7 @@ def _allow_topic(run: Run, iot: Any, name: str) -> None:  # noqa: ANN401
     iot.create_policy(policyName=name, policyDocument=document, tags=tags.mine(run.id))
 
 
-def _hears(run: Run, identity: Any, name: str) -> bool:  # noqa: ANN401
+def _receives(run: Run, identity: Any, name: str) -> bool:  # noqa: ANN401
     topic = f"tutorial/{name}"
     try:
         with Session(run.server, identity, name) as session:

@@ -51,7 +51,7 @@ class InProcess:
     """Makes calls.
 
     Args:
-        clock: Tells seconds that only go forward.
+        clock: Returns seconds that only increase.
         sleep: Waits.
     """
 

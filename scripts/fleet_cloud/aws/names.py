@@ -161,7 +161,7 @@ class BulkNames:
 
     @property
     def bucket(self) -> str:
-        """Where the parameters lie; buckets allow fewer characters than fleets and are the world's."""
+        """The bucket of the parameters; bucket names allow fewer characters than fleets and are globally unique."""
         fleet = self.names.fleet
         slug = re.sub("[^0-9a-z-]", "-", fleet.lower())[:_SLUG_CHARACTERS]
         if slug != fleet:

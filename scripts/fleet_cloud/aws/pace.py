@@ -1,6 +1,6 @@
 """How fast an account may be asked: a bucket for each operation of AWS, which throttling makes slower.
 
-The rates are AWS's defaults; an account may have more or, shared with others, less. Throttling tells: the bucket's rate
+The rates are AWS's defaults; an account may have more or, shared with others, less. Throttling shows: the bucket's rate
 falls to seven tenths of what got through, and then rises by a twentieth of that a second. Another place than Amazon's
 has no quotas until it throttles, and AWS's from then on.
 """
@@ -56,8 +56,8 @@ class Pace:
     """The buckets of one account and region.
 
     Args:
-        clock: Tells seconds that only go forward.
-        known: AWS's quotas hold; where not, only throttling tells.
+        clock: Returns seconds that only increase.
+        known: AWS's quotas hold; otherwise only throttling shows them.
     """
 
     def __init__(self, clock: Callable[[], float], *, known: bool) -> None:

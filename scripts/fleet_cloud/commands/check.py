@@ -93,7 +93,7 @@ def round_trip(server: Server, identity: Identity, thing: str) -> RefusedError |
 
 
 def _server(context: Context, folder: BulkFolder, ca_file: Path | None) -> Server:
-    """Returns where to connect: as bulk was told, or else as AWS says."""
+    """Returns where to connect: as given to bulk, or else as AWS says."""
     record = folder.read()
     given = record.device_endpoint if record else ""
     if given:

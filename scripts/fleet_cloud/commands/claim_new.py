@@ -39,7 +39,7 @@ _ARN = Variable("claim_arn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds where to, and for whom."""
+    """Adds the flags for the folder and the batch."""
     config.add_place(parser)
     parser.add_argument(
         "--batch",

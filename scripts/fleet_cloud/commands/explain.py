@@ -35,7 +35,7 @@ _MOST = 200  # lines that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds about whom, and since when."""
+    """Adds the device and the time range."""
     parser.add_argument(
         "thing", metavar="THING|CLIENT-ID", help="the thing's name, or a client id"
     )
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Asks everybody, and tells."""
+    """Asks all sources, and prints the timeline."""
     name: str = arguments.thing
     registry.check("THING", name)
     seconds = times.seconds(arguments.since)

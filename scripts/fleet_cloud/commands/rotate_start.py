@@ -30,7 +30,7 @@ _RATE = re.compile(r"([1-9][0-9]{0,3})(/min)?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds whom, and how fast."""
+    """Adds the targets and the rate."""
     targets = parser.add_mutually_exclusive_group(required=True)
     targets.add_argument("--fleet", action="store_true", help="all devices of this fleet")
     targets.add_argument("--group", metavar="GROUP", help="the things of this thing group")

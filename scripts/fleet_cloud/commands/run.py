@@ -41,7 +41,7 @@ _COMMAND_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds whom, what, and how."""
+    """Adds the target, the operation and its limits."""
     parser.add_argument(
         "words",
         metavar="THING NAME [ARGUMENT...]",

@@ -36,7 +36,7 @@ _SLASHES = 7
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds to whom, what, and what to wait for."""
+    """Adds the device, the message, and what to wait for."""
     parser.add_argument("thing", metavar="THING", help="the thing's name, which is its client id")
     parser.add_argument("topic", metavar="TOPIC", help="the topic, such as cmd/THING/light")
     parser.add_argument(
@@ -67,9 +67,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     content = _content(arguments.payload)
     if arguments.response_topic and not arguments.answer:
         raise UsageError("--response-topic without --answer", remedy="add --answer")
-    heard = arguments.response_topic or f"dt/{thing}/answers/{secrets.token_hex(4)}"
-    check_topic("--response-topic", heard)
-    answer = _sent(context, arguments, content, heard)
+    response_topic = arguments.response_topic or f"dt/{thing}/answers/{secrets.token_hex(4)}"
+    check_topic("--response-topic", response_topic)
+    answer = _sent(context, arguments, content, response_topic)
     is_confirmed = arguments.wait or arguments.answer
     is_missing = arguments.answer and answer is None and not context.shell.dry_run
     return Outcome(
@@ -78,7 +78,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "topic": arguments.topic,
             "dry_run": context.shell.dry_run,
             "delivered": True if is_confirmed and not context.shell.dry_run else None,
-            **({"response_topic": heard, "answer": answer} if arguments.answer else {}),
+            **({"response_topic": response_topic, "answer": answer} if arguments.answer else {}),
         },
         lines=[
             f"delivered: {thing} has acknowledged it"
@@ -90,41 +90,49 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     )
 
 
-def _sent(context: Context, arguments: argparse.Namespace, content: bytes, heard: str) -> object:
+def _sent(
+    context: Context, arguments: argparse.Namespace, content: bytes, response_topic: str
+) -> object:
     """Sends the message; returns what was answered, if that was asked for."""
     aws, shell = context.aws(), context.shell
     with files.temporary_folder() as folder:
         path = (Path() if shell.dry_run else folder) / "payload"
         shell.write_upload(path, content)
-        call = _call(DataPlane(aws), arguments, path, heard)
+        call = _call(DataPlane(aws), arguments, path, response_topic)
         try:
             with (
-                _listener(context, call, heard) if arguments.answer else nullcontext() as listener
+                _listener(context, call, response_topic)
+                if arguments.answer
+                else nullcontext() as listener
             ):
                 try:
                     aws.change(call, patience=0)
                 except CommandError as error:
                     known = lacking(error, call.operation)
                     raise _explained(known, arguments.thing, arguments.topic) from error
-                return listener.hear(arguments.timeout) if listener else None
+                return listener.receive(arguments.timeout) if listener else None
         except RefusedError as error:
             raise FleetCloudError(
                 f"the answer cannot be heard: {error}",
                 remedy="give these credentials iot:Connect on client/fleet-cloud-*, and iot:Subscribe and iot:Receive "
-                f"on {heard} (fleet-cloud operator-policy send prints it); or leave out --answer",
+                f"on {response_topic} (fleet-cloud operator-policy send prints it); or leave out --answer",
                 code="answer-not-heard",
             ) from error
 
 
 def _listener(
-    context: Context, call: Call, heard: str
+    context: Context, call: Call, response_topic: str
 ) -> AbstractContextManager[listening.Listener | None]:
     if context.shell.dry_run:
         return nullcontext()
-    return listening.Listener(call.where, listening.credentials(context.shell, call.where), heard)
+    return listening.Listener(
+        call.where, listening.credentials(context.shell, call.where), response_topic
+    )
 
 
-def _call(plane: DataPlane, arguments: argparse.Namespace, path: Path, heard: str) -> Call:
+def _call(
+    plane: DataPlane, arguments: argparse.Namespace, path: Path, response_topic: str
+) -> Call:
     waits = str(min(arguments.timeout, _LONGEST))
     is_confirmed = arguments.wait or arguments.answer
     return plane.call(
@@ -134,7 +142,7 @@ def _call(plane: DataPlane, arguments: argparse.Namespace, path: Path, heard: st
         *("--topic", arguments.topic),
         *("--payload", f"fileb://{path}"),
         *(("--confirmation", "--timeout", waits) if is_confirmed else ()),
-        *(("--response-topic", heard) if arguments.answer else ()),
+        *(("--response-topic", response_topic) if arguments.answer else ()),
         *(("--content-type", arguments.content_type) if arguments.content_type else ()),
     )
 

@@ -40,7 +40,7 @@ class RefusedError(Exception):
 
     Args:
         said: These.
-        on_the_way: There was no answer to it at all: perhaps nobody who is asked there is AWS IoT.
+        on_the_way: There was no answer to it at all: perhaps what is asked there is not AWS IoT.
     """
 
     def __init__(self, said: str, *, on_the_way: bool = False) -> None:
@@ -154,7 +154,7 @@ class Connection:
 
     Args:
         server: Where.
-        identity: As whom.
+        identity: Whose session it is.
         client_id: Under which name.
 
     Raises:

@@ -12,7 +12,7 @@ from fleet_cloud.local.shell import Command
 
 
 def switch_off(aws: Aws, certificate: Certificate) -> Command:
-    """Returns the command that lets nobody connect with a certificate any more."""
+    """Returns the command after which no connection with a certificate is accepted."""
     return aws.command(
         "iot",
         "update-certificate",

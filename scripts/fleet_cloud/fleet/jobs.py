@@ -156,7 +156,7 @@ def judge(execution: Execution, principals: Iterable[str], held: Holdings) -> Re
 
     Args:
         execution: Succeeded, with its details.
-        principals: ARNs of what the thing has now: nobody else's certificate is ever touched, whatever a device says.
+        principals: ARNs of what the thing has now: no other certificate is ever touched, whatever a device reports.
         held: The account's certificates.
     """
     its = {

@@ -1,4 +1,4 @@
-"""Hears what devices publish, with an operator's own credentials: MQTT 5 over WebSocket, as AWS IoT takes it."""
+"""Receives what devices publish, with an operator's own credentials: MQTT 5 over WebSocket, as AWS IoT takes it."""
 
 import json
 import queue
@@ -23,12 +23,12 @@ CLIENT_PREFIX = "fleet-cloud-"
 
 
 class Listener:
-    """Hears one topic, within ``with``.
+    """Receives one topic, within ``with``.
 
     Args:
         where: The account's endpoint.
         credentials: Access key, secret key and session token, if there is one.
-        topic: Heard.
+        topic: That is received.
 
     Raises:
         RefusedError: AWS IoT did not let it.
@@ -40,7 +40,7 @@ class Listener:
         key, secret, token = credentials
         self._provider = auth.AwsCredentialsProvider.new_static(key, secret, token)
         self._auth, self._region, self._topic = auth, where.region, topic
-        self._heard: queue.Queue[bytes] = queue.Queue()
+        self._received: queue.Queue[bytes] = queue.Queue()
         self._up: Future[None] = Future()
         self._stopped = threading.Event()
         self._mqtt5 = mqtt5
@@ -58,7 +58,7 @@ class Listener:
                 websocket_handshake_transform=self._sign,
                 min_reconnect_delay_ms=_NEVER_MS,
                 max_reconnect_delay_ms=_NEVER_MS,
-                on_publish_callback_fn=lambda data: self._heard.put(
+                on_publish_callback_fn=lambda data: self._received.put(
                     bytes(data.publish_packet.payload or b"")
                 ),
                 on_lifecycle_event_connection_success_fn=lambda _: self._up.set_result(None),
@@ -92,10 +92,10 @@ class Listener:
     ) -> None:
         self._stop()
 
-    def hear(self, seconds: float) -> object:
+    def receive(self, seconds: float) -> object:
         """Returns the next message: JSON, or else its text; nothing when none comes in time."""
         try:
-            payload = self._heard.get(timeout=seconds)
+            payload = self._received.get(timeout=seconds)
         except queue.Empty:
             return None
         try:

@@ -21,7 +21,7 @@ _PAGE = 100  # documents that AWS gives at most
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A thing; ``connected`` is nothing where nobody says."""
+    """A thing; ``connected`` is None where it is unknown."""
 
     name: str
     attributes: Mapping[str, object]
@@ -30,7 +30,7 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The fleet's things by name, and who told.
+    """The fleet's things by name, and where the list comes from.
 
     Args:
         things: These.
@@ -44,12 +44,12 @@ class Listing:
 
     @property
     def connected(self) -> int | None:
-        """How many are connected; nothing where nobody says."""
+        """How many are connected; None where it is unknown."""
         known = [thing.connected for thing in self.things if thing.connected is not None]
         return sum(known) if known else None
 
     def said(self, now: dt.datetime) -> str:
-        """Returns for people who told."""
+        """Returns the source of the list, for people."""
         if self.source == REGISTRY:
             return "by pages of the registry"
         newest = (
@@ -58,7 +58,7 @@ class Listing:
         return f"by fleet indexing, {newest or 'whose age AWS does not say'}"
 
     def data(self) -> dict[str, object]:
-        """Returns for programs who told."""
+        """Returns the source of the list, for programs."""
         return {
             "source": self.source,
             "index_newest": times.text(self.newest) if self.newest else None,

@@ -179,7 +179,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def make_private(path: Path) -> None:
-    """Lets nobody else read a file (0600), whatever the umask was when another program made it.
+    """Makes a file private (0600), whatever the umask was when another program made it.
 
     Raises:
         FleetCloudError: It is not ours.

@@ -106,7 +106,7 @@ class Shell:
                 )
 
     def show(self, command: Command) -> None:
-        """Tells about a command that only reads and is about to run."""
+        """Shows a command that only reads and is about to run."""
         if self.dry_run:
             self.console.script(quoting.comment(f"asked: {command}"))
         else:
@@ -137,7 +137,7 @@ class Shell:
             self.console.script(f"mkdir -p -m {mode:o} {quoting.word(folder)}")
 
     def make_private(self, path: Path) -> None:
-        """Lets nobody else read a file (0600), or prints that in a dry run."""
+        """Makes a file private (0600), or prints that in a dry run."""
         if self.dry_run:
             self.console.script(f"chmod 600 {quoting.word(path)}")
         else:

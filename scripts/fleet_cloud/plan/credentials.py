@@ -145,7 +145,7 @@ def _alias(aws: Aws, names: FleetNames, alias: str, role: str) -> Resource:
 
 
 def read_alias(aws: Aws, alias: str) -> Command:
-    """Returns the command that tells about a role alias."""
+    """Returns the command that describes a role alias."""
     return aws.command("iot", "describe-role-alias", "--role-alias", alias)
 
 

@@ -286,7 +286,7 @@ def differences(found: object, wanted: object, at: str = "") -> Iterator[str]:
 
 
 def provisioning_topics(names: FleetNames) -> tuple[str, ...]:
-    """Returns what is published to and heard on to get a certificate and register with this fleet's template."""
+    """Returns the topics that are published and subscribed to for a certificate and this fleet's template."""
     return (
         "$aws/certificates/create/*",
         "$aws/certificates/create-from-csr/*",

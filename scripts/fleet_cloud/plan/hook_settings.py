@@ -40,12 +40,12 @@ class Settings:
 
 
 def of_fleet(body: object, rules: Rules | None, found: object) -> Settings:
-    """Returns what the hook is to be told.
+    """Returns the hook's settings.
 
     Args:
         body: The template's.
         rules: Which serial numbers may register; nothing for those that may already.
-        found: What it is told already; nothing where it is not there.
+        found: Its present settings; nothing where there is no hook.
 
     Raises:
         FleetCloudError: The template names its things in a way that the hook cannot follow.

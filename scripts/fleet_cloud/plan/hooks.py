@@ -74,7 +74,7 @@ def of_fleet(
         aws: Makes the commands.
         names: The fleet's.
         account: Where it is.
-        settings: What the function is told.
+        settings: The function's settings.
         serials: The list of those that may register; nothing for the one that the function has.
         folder: Where the file that is sent to Lambda may lie.
     """

@@ -26,7 +26,7 @@ class Resource:
     Args:
         kind: What it is, for people.
         name: Its name.
-        read: Tells about it.
+        read: Describes it.
         facts: What of the answer must fit; nothing when the answer says that it is not there.
         wanted: What the facts must be.
         create: Makes it.

@@ -24,7 +24,7 @@ class Rights:
     """What devices may do beyond the least.
 
     Args:
-        rotation: Replace their certificates, and hear of jobs that order it.
+        rotation: Replace their certificates, and receive jobs that order it.
         jobs: Take jobs.
         commands: Take commands.
         aliases: Role aliases whose AWS credentials their programs may have.
@@ -73,7 +73,7 @@ LEAST = Rights()
 def device_policy(account: Account, names: FleetNames, rights: Rights = LEAST) -> Document:
     """Returns what a provisioned device may do: connect as its own thing, and use that thing's topics.
 
-    Orders it only hears: who has a device's key must not be able to give any, not even to that device.
+    It only receives orders: who has a device's key must not be able to give any, not even to that device.
     ``IsAttached`` matters: without it a certificate could take the client id, and so the variable, of a thing that
     it does not belong to. With rotation it may provision, as a claim may.
     """

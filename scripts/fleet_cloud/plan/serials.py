@@ -75,7 +75,7 @@ def _serials(path: Path) -> tuple[str, ...]:
 
 
 def fault(serial: str) -> str | None:
-    """Returns what makes a line no serial number, or nothing: a device would be refused, and nobody would know why."""
+    """Returns what makes a line no serial number, or nothing: a device would be refused, for no visible reason."""
     if "#" in serial:
         return " has a remark in it"
     for character, name in _SEPARATORS:

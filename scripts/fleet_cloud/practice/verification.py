@@ -56,7 +56,7 @@ class Wanted:
         request: Its certificate signing request.
         identity: Its key, and where its certificate goes.
         parameters: For the template.
-        twice: It registers twice, as one does to whom the answer was lost.
+        twice: It registers twice, as after a lost answer.
     """
 
     request: str
@@ -84,7 +84,7 @@ class Trial:
     Args:
         server: Where devices connect.
         names: The fleet's.
-        say: Tells each check as it is made.
+        say: Prints each check as it is made.
     """
 
     def __init__(self, server: Server, names: FleetNames, say: Callable[[str], None]) -> None:

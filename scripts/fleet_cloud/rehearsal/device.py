@@ -49,7 +49,7 @@ class RehearsalContext:
 
     Args:
         journal: Where everything is noted.
-        made: Hears of certificates and things.
+        made: Records certificates and things.
         now: Seconds since the rehearsal began.
         began: The same moment, by the monotonic clock.
     """

@@ -45,7 +45,7 @@ class Fleet:
 
     Args:
         journal: Where everything is noted.
-        made: Hears of what was made in the cloud.
+        made: Records what was made in the cloud.
     """
 
     def __init__(self, journal: Journal, made: Made) -> None:

@@ -25,7 +25,7 @@ class Stage:
     Args:
         settings: The configuration of all devices.
         parameters: Of the template, beside the serial number.
-        made: Hears of what was made.
+        made: Records what was made.
         console: Where progress is said.
         port: Of the live page; nothing for none.
     """

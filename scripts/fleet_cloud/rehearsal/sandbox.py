@@ -1,4 +1,4 @@
-"""The switches of a local sandbox, where the account is one: quotas and a slow hook. Another place has no such door."""
+"""The switches of a local sandbox, if the account is one: quotas and a slow hook. A real account has none."""
 
 import contextlib
 import json

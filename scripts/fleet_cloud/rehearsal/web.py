@@ -90,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return  # the browser has left
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Discards the line: it is not read."""
 
 
 @contextmanager

@@ -228,7 +228,7 @@ def test_where_nothing_comes_again_nothing_is_held(board: Board) -> None:
     for number in range(3):
         board.give("ask", str(number))
     order = Order(payload=b"", identity="x", origin=JOB)
-    assert board["ask"].take(order, lambda: None, comes_again=False)
+    assert board["ask"].take(order, lambda: None, will_repeat=False)
     assert board.said == [("x", "busy")]
     assert board["ask"].counters.last_error == "2 orders wait already"
 

@@ -61,7 +61,7 @@ def test_refusals_are_waited_out_up_to_an_hour_and_slower_than_anything_else() -
 
 @pytest.mark.parametrize("patience", Patience)
 def test_on_a_bench_only_what_somebody_has_to_change_ends_at_once(patience: Patience) -> None:
-    assert patience.needs_somebody is (patience.name in ("REFUSED", "UNTRUSTED"))
+    assert patience.needs_person is (patience.name in ("REFUSED", "UNTRUSTED"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Configurations of other agents → what ours would say, and a name for everything ours has no word for.
 
-A module a peer; each takes the leaves it knows out of a ``Document``, and what is left over is told, so that nothing is
+A module a peer; each takes the leaves it knows out of a ``Document``; what is left over is reported, so that nothing is
 lost silently. Pure: reading and writing files is the command's work.
 """
 
@@ -14,7 +14,7 @@ _OURS = ("ca_file", "claim", "provisioning", "identity", "telemetry", "subscript
 
 
 def translate(document: object) -> Imported | None:
-    """Returns what a peer's configuration comes to, None when it is nobody's that is known here.
+    """Translates a peer's configuration; None if it belongs to no known peer.
 
     Args:
         document: As the JSON or YAML parser gave it.

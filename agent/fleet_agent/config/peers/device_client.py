@@ -65,7 +65,7 @@ _INSTEAD = {
 
 
 def recognises(document: Mapping[str, Any]) -> bool:
-    """Tells whether this is a configuration of Device Client."""
+    """Whether this is a configuration of Device Client."""
     return any(key in document for key in _KNOWN)
 
 

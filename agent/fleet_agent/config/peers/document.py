@@ -1,4 +1,4 @@
-"""A peer's configuration as leaves with dotted keys, of which some are taken and the others told."""
+"""A peer's configuration as leaves with dotted keys, of which some are taken and the others reported."""
 
 import contextlib
 import dataclasses
@@ -61,7 +61,7 @@ class Document:
         return None if value is None else _text(value)
 
     def take_parameters(self, *keys: str) -> dict[str, str]:
-        """Takes template parameters, a mapping or a JSON text of one; what is neither stays, to be told."""
+        """Takes template parameters, a mapping or its JSON text; anything else stays, to be reported."""
         found: dict[str, str] = {}
         for path in (tuple(key.split("/")) for key in keys):
             for leaf in self._without_value:
@@ -82,7 +82,7 @@ class Document:
         return found
 
     def take_proxy(self, *keys: str) -> str | None:
-        """Takes a proxy's address; a user and password in it stay behind, to be told without them."""
+        """Takes a proxy's address, without a user and password in it, which are reported."""
         for key in keys:
             found = self.take_text(key)
             if found and "@" in found:
@@ -102,7 +102,7 @@ class Document:
         self._leaves[tuple(key.split("/"))] = value
 
     def left(self, reasons: Mapping[str, str]) -> tuple[Left, ...]:
-        """What nobody took.
+        """The leaves that were not taken.
 
         Args:
             reasons: Beginning of a key → what to do instead; leaves below it are reported together.
@@ -136,7 +136,7 @@ def _leaves(
 
 
 def unfilled_notes(settings: Mapping[str, Any], at: str = "") -> tuple[str, ...]:
-    """Names every value with a variable of the shell's in it: nobody fills that in here."""
+    """Lists every value that contains a shell variable: it is not expanded here."""
     notes: list[str] = []
     for key, value in settings.items():
         name = f"{at}{key}"

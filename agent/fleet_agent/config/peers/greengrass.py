@@ -45,12 +45,12 @@ _OWN = {
 
 
 def recognises(document: Mapping[str, Any]) -> bool:
-    """Tells whether this is a configuration of Greengrass."""
+    """Whether this is a configuration of Greengrass."""
     return isinstance(document.get("services"), Mapping)
 
 
 def translate(document: Mapping[str, Any]) -> Imported:
-    """Returns what it comes to; without fleet provisioning that is little, and the rest is told."""
+    """Translates it; without fleet provisioning little of it applies, and the rest is reported."""
     services = document["services"]
     plugin = next((name for name in (_LITE, _PLUGIN) if name in services), "")
     peer = next(
@@ -111,7 +111,7 @@ def _identity(theirs: Document) -> dict[str, str | None] | None:
 
 
 def _claim_key(theirs: Document, at: str) -> str | None:
-    """The claim's key, unless it is a handle in a TPM: then it stays where it is, to be told."""
+    """The claim's key, unless it is a handle in a TPM, which is reported."""
     keys = (f"{at}/claimCertificatePrivateKeyPath", f"{at}/claimKeyPath")
     found = theirs.take_text(*keys)
     if found and found.startswith("handle:"):

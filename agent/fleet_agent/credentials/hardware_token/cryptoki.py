@@ -284,7 +284,7 @@ class Session:
 
 
 def _refuse_foreign(path: str) -> None:
-    """As root, loads only what nobody but root can have put there: a module runs with all of root's rights."""
+    """As root, refuses a module that others than root could have placed: it would run with root's rights."""
     if os.geteuid() != 0 or "/" not in path:
         return
     try:

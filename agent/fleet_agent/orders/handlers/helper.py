@@ -44,7 +44,7 @@ class HelperWork:
     Args:
         handler: Which, and how long.
         mailbox: Where the helper's answer is awaited.
-        clock: For its time limit, and to tell boots apart.
+        clock: For its time limit, and to distinguish boots.
     """
 
     is_repeated = False
@@ -152,7 +152,7 @@ class HelperWork:
         while self._is_open and b"\n" in self._received:
             line, _, rest = bytes(self._received).partition(b"\n")
             self._received = bytearray(rest)
-            self._heard(line)
+            self._handle(line)
         if self._is_open and (not data or len(self._received) > 4 * _LINE):
             self._lost()
 
@@ -160,7 +160,7 @@ class HelperWork:
     def _is_open(self) -> bool:
         return self._connection is not None
 
-    def _heard(self, line: bytes) -> None:
+    def _handle(self, line: bytes) -> None:
         values = foreign.read_object(line)
         if values is None:
             self._lost()

@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def identity(self) -> str:
-        """What tells the next step's order apart from all others."""
+        """The identity of the next step's order."""
         return f"job:{self.job}:{self.number}:{len(self.steps)}"
 
 

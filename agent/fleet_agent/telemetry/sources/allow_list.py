@@ -53,7 +53,7 @@ class AllowList:
 
     def rights(self, user: int, topic: str) -> "Rights":
         """What a program of this user may send to; ``topic`` is where its readings without one go."""
-        allowed = [text for whose, text in self._rules if whose in (None, user)]
+        allowed = [text for user_of, text in self._rules if user_of in (None, user)]
         return Rights(user, allowed, topic, self._fill)
 
 

@@ -79,7 +79,7 @@ class Connection:
         self._is_full = False  # not read from
         self._is_last = False  # no packet comes any more: it is over after the last answer
         self._is_stuck = False  # its side of the socket is full of answers
-        self.heard_at = feed.clock.monotonic()
+        self.active_at = feed.clock.monotonic()
         usage.clients.add(self)
         mailbox.watch(client.fileno(), self._read)
 
@@ -112,7 +112,7 @@ class Connection:
 
     def _read(self) -> None:
         recv_into, scratch, view = self._client.recv_into, self._scratch, self._view
-        self.heard_at = self._feed.clock.monotonic()
+        self.active_at = self._feed.clock.monotonic()
         left = BURST_BYTES
         for _ in range(max(1, BURST // len(self._usage.clients))):
             if left <= 0 or self._is_full or self._is_stuck or not self._is_open:
@@ -181,14 +181,14 @@ class Connection:
         )
 
     def _refuse_more_waits(self) -> None:
-        for count, most, whose in (
+        for count, most, owner in (
             (self._waits, MAX_WAITS, "connection"),
             (self._usage.waits, MAX_USER_WAITS, "user"),
         ):
             if count >= most:
                 raise PacketError(
                     packet.BUSY,
-                    f"{most} readings of this {whose} wait for AWS already.",
+                    f"{most} readings of this {owner} wait for AWS already.",
                     "Send it again later, or without `wait`.",
                 )
 

@@ -2,7 +2,7 @@
 
 A thing that never had a certificate is open, or, where its key is expected, open to that key. One that had takes only
 the key of a certificate that it has or was let in with last, its expected key, a session under its own certificate, and
-what an operator lets in. Two that register at once are told apart by a conditional write.
+what an operator lets in. Of two that register at once, a conditional write lets one win.
 """
 
 import dataclasses
@@ -124,7 +124,7 @@ def _objection(known: Registration, now: float) -> str | None:
 def _is_written(
     request: Request, verdict: Verdict, thing: Thing | None, registry: Registry, making: Making
 ) -> bool:
-    """Returns whether the yes stands: nobody else has registered the thing meanwhile."""
+    """Returns whether the yes stands: no other device has registered the thing meanwhile."""
     known = verdict.registration
     if thing is None:
         attributes = {**making.attributes, **known.attribute}

@@ -1,6 +1,6 @@
 """Decides whether a device may register: AWS IoT calls this on every RegisterThing, and refuses unless it says yes.
 
-A no is a no: the device hears 403, and waits. An error, throttling or a slow registry is raised: the device comes again
+A no is a no: the device gets 403, and waits. An error, throttling or a slow registry is raised: the device comes again
 later. Both stand in the function's log, one JSON line a device.
 """
 

@@ -46,7 +46,7 @@ def resolved_text(value: object, parameters: Mapping[str, object]) -> str:
 
 
 def fault(names: Iterable[str], attributes: Mapping[str, str]) -> str | None:
-    """Returns what of a thing AWS IoT takes from nobody, or nothing.
+    """Returns what of a thing AWS IoT does not accept, or nothing.
 
     Args:
         names: Its own, its type's, its groups'.

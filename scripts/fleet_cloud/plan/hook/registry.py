@@ -88,7 +88,7 @@ class Registry:
         return str(found["certificateDescription"]["certificatePem"])
 
     def create(self, name: str, attributes: Mapping[str, str], where: Mapping[str, str]) -> bool:
-        """Makes a thing; returns whether this call did, and nobody was faster."""
+        """Makes a thing; returns whether this call made it, and no other."""
         payload = {"attributes": dict(attributes)}
         try:
             self._call("create_thing", thingName=name, attributePayload=payload, **where)
