@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.telemetry import Telemetry
-from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.errors import StateDirectoryError
 from fleet_agent.session.events import Published
 from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.session.mqtt import Session
@@ -25,13 +25,12 @@ from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.rate_limit import RateLimit
 from fleet_agent.telemetry.reading import Callback, Reading
+from fleet_agent.telemetry.refused_topics import RefusedTopics
 from fleet_agent.telemetry.suspects import Suspects
-from fleet_agent.telemetry.topic_backoff import Patience, TopicBackoff
+from fleet_agent.telemetry.topic_backoff import Patience
 from fleet_agent.telemetry.verdict import Verdict
 
-REFUSED_KEPT = 100  # refused topics that are remembered
 ANSWERS_KEPT = 100  # answers that wait for a connection
-DROPPED_SHOWN = 3600.0  # seconds that a problem names a message that ended the connection
 
 
 class Publisher:
@@ -56,7 +55,6 @@ class Publisher:
         self._queue = queue
         self._settings = settings
         self._clock = clock
-        self._problems = problems
         self._endpoint = endpoint
         self._commits = Commits(queue, settings.queue.commit_delay, clock, problems.disk)
         self._rate_limit = RateLimit(settings.limits.publishes, settings.limits.bytes)
@@ -67,14 +65,10 @@ class Publisher:
         self._cut_answers: list[Answer] = []  # to be sent again, in their former order
         self._composer = Composer(queue, settings, clock, self)
         self._sent: dict[InFlight, None] = {}
-        self._refused_topics: set[str] = set()
-        self._backoff = TopicBackoff()
+        self._refused_topics = RefusedTopics(problems, clock)
         self._suspects = Suspects()
         self._culprit: InFlight | None = None
         self._is_cut = False
-        # Topics that ended connections: a new connection is no reason to try them again.
-        self._ender_backoff = TopicBackoff()
-        self._enders_shown: dict[str, float] = {}  # topic → until when
         self._counts = Counts()
 
     # In -------------------------------------------------------------------------------------------------------------
@@ -98,8 +92,8 @@ class Publisher:
             on_end: Called when AWS has it, or never will.
         """
         answer = Answer(message, on_end)
-        if self._enders_shown.get(message.topic, -math.inf) > self._clock.monotonic():
-            # A message on this topic ended the connection twice, and its sender may repeat it for ever.
+        if self._refused_topics.has_ended_connection(message.topic):
+            # Its sender may repeat it for ever.
             self._drop(answer)
             return
         self._answers.append(answer)
@@ -121,7 +115,6 @@ class Publisher:
 
     def connected(self, session: Session, limits: Limits | None = None) -> None:
         """Starts to send on a new connection, within the server's limits."""
-        now = self._clock.monotonic()
         self._session = session
         self._limits = limits or Limits()
         most = self._settings.limits.unacknowledged
@@ -129,16 +122,8 @@ class Publisher:
         self._is_cut, self._culprit = False, None
         self._answers.extendleft(reversed(self._cut_answers))
         self._cut_answers.clear()
-        # A new connection may mean a new policy: everything is tried again.
-        self._backoff.clear()
+        self._refused_topics.connected()
         self._composer.begin(self._limits.packet)
-        for topic in [
-            refused
-            for refused in self._refused_topics
-            if self._enders_shown.get(refused, now) <= now
-        ]:
-            self._enders_shown.pop(topic, None)
-            self._taken(topic)
 
     def disconnected(self) -> None:
         """Stops sending. Unacknowledged messages come back through their ``Published`` events."""
@@ -188,20 +173,18 @@ class Publisher:
 
     def _end_of(self, sent: InFlight) -> None:
         """Gives up a message that ended the connection twice."""
-        topic = sent.message.topic
-        self._enders_shown[topic] = self._clock.monotonic() + DROPPED_SHOWN
-        self._not_taken(topic, verdict.ended_connection(topic))
+        self._refused_topics.ended_connection(sent.message.topic)
         if isinstance(sent.of, Answer):
             self._drop(sent.of)
             return
         self._forget(sent.of, sent.readings, "it ended the connection to AWS IoT", "refused")
-        self._ender_backoff.block(sent.of.number, topic_backoff.POLICY, self._clock.monotonic())
+        self._refused_topics.pause_ender(sent.of)
 
     def _answered(self, answer: Answer, found: Verdict, event: Published) -> None:
         topic = answer.message.topic
         match found:
             case Verdict.TAKEN:
-                self._taken(topic)
+                self._refused_topics.accepted(topic)
                 answer.end()
             case Verdict.AGAIN:
                 self._cut_answers.append(answer)
@@ -210,16 +193,14 @@ class Publisher:
                 problem = verdict.problem(
                     event, self._endpoint, is_foreign=answer.message.is_foreign
                 )
-                self._not_taken(topic, problem)
+                self._refused_topics.add(topic, problem)
 
     def _received(self, topic: Topic, sent: InFlight, found: Verdict, event: Published) -> None:
         readings = sent.readings
         if found is Verdict.TAKEN:
             self._counts.acknowledged += len(readings)
             self._forget(topic, readings)
-            self._backoff.clear(topic.number)
-            self._ender_backoff.clear(topic.number)
-            self._taken(topic.name)
+            self._refused_topics.received(topic)
             return
         if found is Verdict.AGAIN:
             # At least once: it may arrive twice, but is never lost.
@@ -229,7 +210,7 @@ class Publisher:
             self._queue.give_back(topic, readings)
             self._composer.shrink(sent.message)
             return
-        self._not_taken(topic.name, verdict.problem(event, self._endpoint))
+        self._refused_topics.add(topic.name, verdict.problem(event, self._endpoint))
         is_policy = found is Verdict.POLICY
         if found in (Verdict.NEVER, Verdict.LARGE) or (
             is_policy and self._settings.when_refused == "drop"
@@ -237,22 +218,11 @@ class Publisher:
             self._forget(topic, readings, "AWS IoT refused it", "refused")
             return
         self._queue.give_back(topic, readings)
-        self._block(topic, topic_backoff.POLICY if is_policy else topic_backoff.OTHERS)
+        self._pause(topic, topic_backoff.POLICY if is_policy else topic_backoff.OTHERS)
         self._composer.empty(topic)
 
-    def _block(self, topic: Topic, patience: Patience) -> None:
-        self._backoff.block(topic.number, patience, self._clock.monotonic())
-        self._queue.pause(topic, self._backoff.until(topic.number))
-
-    def _not_taken(self, topic: str, error: AgentError) -> None:
-        if topic in self._refused_topics or len(self._refused_topics) < REFUSED_KEPT:
-            self._refused_topics.add(topic)
-            self._problems.topic(topic, error)
-
-    def _taken(self, topic: str) -> None:
-        if topic in self._refused_topics:
-            self._refused_topics.remove(topic)
-            self._problems.topic(topic, None)
+    def _pause(self, topic: Topic, patience: Patience) -> None:
+        self._queue.pause(topic, self._refused_topics.pause(topic, patience))
 
     # Between events ---------------------------------------------------------------------------------------------------
 
@@ -353,7 +323,7 @@ class Publisher:
         size, most = batch.packet_size(message), self._limits.packet
         if most is not None and size > most:
             self._drop(answer)
-            self._not_taken(message.topic, verdict.too_large(message.topic, size, most))
+            self._refused_topics.add(message.topic, verdict.too_large(message.topic, size, most))
             return None
         return InFlight(answer, [], message, now)
 
@@ -361,7 +331,7 @@ class Publisher:
 
     def until(self, topic: Topic) -> float:
         """Returns when messages of this topic may go (monotonic seconds)."""
-        return max(self._backoff.until(topic.number), self._ender_backoff.until(topic.number))
+        return self._refused_topics.until(topic)
 
     def expired(self, topic: Topic, readings: list[Stored]) -> None:
         """Drops readings that have expired."""
@@ -369,13 +339,13 @@ class Publisher:
 
     def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
         """Drops a single reading that is larger than the server accepts."""
-        self._not_taken(topic.name, verdict.too_large(topic.name, size, most))
+        self._refused_topics.add(topic.name, verdict.too_large(topic.name, size, most))
         self._forget(topic, readings, "it is larger than the server takes", "refused")
 
     def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
         """Leaves a topic alone whose readings cannot be read now."""
         self._commits.failed(error)
-        self._block(topic, topic_backoff.DISK)
+        self._pause(topic, topic_backoff.DISK)
 
     def _forget(
         self,

@@ -23,9 +23,10 @@ from fleet_agent.telemetry import commits
 from fleet_agent.telemetry.batch import packet_size
 from fleet_agent.telemetry.commits import FLUSH_EVERY
 from fleet_agent.telemetry.composer import SINGLES
-from fleet_agent.telemetry.publisher import ANSWERS_KEPT, DROPPED_SHOWN, REFUSED_KEPT, Publisher
+from fleet_agent.telemetry.publisher import ANSWERS_KEPT, Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT, Reading
+from fleet_agent.telemetry.refused_topics import ENDERS_SHOWN, KEPT
 from fleet_agent.telemetry.topic_backoff import DISK, POLICY
 from support.clock import FakeClock
 from support.held import Held
@@ -737,12 +738,12 @@ def test_what_is_in_hand_of_a_refused_topic_waits_and_that_of_others_goes_on(
 
 def test_of_very_many_refused_topics_the_first_are_told_and_told_to_be_well(bench: Bench) -> None:
     bench.connect()
-    for number in range(REFUSED_KEPT + 3):
+    for number in range(KEPT + 3):
         bench.publisher.answer(Outgoing(topic=f"t{number}", payload=b"1"))
         bench.clock.go(1)
         bench.settle()
         bench.answer(NOT_AUTHORIZED)
-    first = [f"t{number}" for number in range(REFUSED_KEPT)]
+    first = [f"t{number}" for number in range(KEPT)]
     assert [topic for topic, _ in bench.reported] == first
     bench.publisher.answer(Outgoing(topic="t5", payload=b"1"))
     bench.clock.go(1)
@@ -754,7 +755,7 @@ def test_of_very_many_refused_topics_the_first_are_told_and_told_to_be_well(benc
         bench.clock.go(1)
         bench.settle()
         bench.answer(0)
-    assert bench.reported[REFUSED_KEPT + 1 :] == [(topic, None) for topic in first]
+    assert bench.reported[KEPT + 1 :] == [(topic, None) for topic in first]
 
 
 def test_a_refused_answer_is_dropped_its_end_heard_and_the_next_one_clears_it(
@@ -976,7 +977,7 @@ def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench:
         bench.connect()
         cut(bench)
     assert [topic for topic, error in bench.reported if error] == ["poison"]
-    bench.clock.go(DROPPED_SHOWN)
+    bench.clock.go(ENDERS_SHOWN)
     bench.connect()
     assert bench.reported[-1] == ("poison", None)
     bench.publisher.answer(answer)
