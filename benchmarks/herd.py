@@ -12,10 +12,11 @@ from benchmarks.herd_recovery import Revoked
 
 from fleet_agent.session import backoff
 from fleet_agent.session.backoff import Patience
+from fleet_cloud.rehearsal.case import Case, Client, Figures, agent
 from fleet_cloud.rehearsal.figures import percentile
 from fleet_cloud.rehearsal.hook_calls import HookCalls
 from fleet_cloud.rehearsal.power import Cut
-from fleet_cloud.rehearsal.simulation import Case, Client, Figures, Herd, agent
+from fleet_cloud.rehearsal.simulation import Herd
 
 SIZES = (10_000, 100_000)
 QUICK = 2_000

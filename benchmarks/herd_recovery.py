@@ -12,7 +12,8 @@ from fleet_agent.identity import ladder
 from fleet_agent.identity.recover import LIMIT
 from fleet_agent.provisioning.model import Step
 from fleet_agent.session.backoff import Patience
-from fleet_cloud.rehearsal.simulation import Case, Client, Device, Figures, Herd
+from fleet_cloud.rehearsal.case import Case, Client, Figures
+from fleet_cloud.rehearsal.simulation import Device, Herd
 
 
 @dataclasses.dataclass

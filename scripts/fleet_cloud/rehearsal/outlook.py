@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
-from fleet_cloud.rehearsal import simulation
+from fleet_cloud.rehearsal.case import LATENCY, Case, Latency, agent
 from fleet_cloud.rehearsal.figures import Figures, percentile
 from fleet_cloud.rehearsal.power import Cut, PowerOn
 from fleet_cloud.rehearsal.sandbox import HOOK_SECONDS
-from fleet_cloud.rehearsal.simulation import Case, Herd, Latency
+from fleet_cloud.rehearsal.simulation import Herd
 
 SEEDS = 5
 MOST = 20_000  # devices that are simulated: more of them come to the same, in units of the bound
@@ -39,7 +39,7 @@ def cut(bound: float) -> Cut:
 
 def latency(figures: Figures) -> Latency:
     """Returns what the rehearsal met; where it met nothing, what is usual."""
-    usual = simulation.LATENCY
+    usual = LATENCY
     return Latency(
         connect=_median(figures, "connect", usual.connect),
         answer=_median(figures, "certificate", usual.answer),
@@ -57,7 +57,7 @@ def simulated(rehearsed: Rehearsed, met: Latency, variation: str = "") -> dict[s
         case = dataclasses.replace(case, latency=dataclasses.replace(met, register=HOOK_SECONDS))
     if variation == CUT:
         case = dataclasses.replace(case, cuts=(cut(case.bound),))
-    client = simulation.agent(rehearsed.spread * scale)
+    client = agent(rehearsed.spread * scale)
     runs = [Herd(case, client, seed).run() for seed in range(1, SEEDS + 1)]
     all_by = sorted(run.times_bound for run in runs)[SEEDS // 2]
     most_by = sorted(percentile(sorted(run.done or [0.0]), 0.99) / case.bound for run in runs)

@@ -11,12 +11,12 @@ import pytest
 from fleet_cloud.errors import FleetCloudError, UsageError
 from fleet_cloud.rehearsal import figures, journal, outlook, page, report
 from fleet_cloud.rehearsal import scenario as scenarios
+from fleet_cloud.rehearsal.case import LATENCY
 from fleet_cloud.rehearsal.journal import Journal, Life, Refusal
 from fleet_cloud.rehearsal.made import MadeFile
 from fleet_cloud.rehearsal.outlook import CUT, HALF, SLOW, Rehearsed
 from fleet_cloud.rehearsal.power import AT_ONCE, ROLLING, STREETS, PowerOn
 from fleet_cloud.rehearsal.scenario import Scenario
-from fleet_cloud.rehearsal.simulation import LATENCY
 
 SCENARIO = Scenario(
     devices=100,
