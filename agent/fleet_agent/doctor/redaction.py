@@ -41,8 +41,8 @@ _HARMLESS = re.compile(
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
-def redact(text: str, known: Iterable[str] = ()) -> str:
-    """Takes secrets out of free text; certificates, which are public, stay whole."""
+def redact(text: str, known: Iterable[str]) -> str:
+    """Takes secrets out of free text, those that are known among them; certificates, which are public, stay whole."""
     kept = _CERTIFICATE.findall(text)
     parts = _CERTIFICATE.split(text)
     for index, part in enumerate(parts):

@@ -128,13 +128,14 @@ class Account:
         """Returns the ARN of an SNS topic."""
         return f"arn:{self.partition}:sns:{self.region}:{self.number}:{name}"
 
-    def managed_policy(self, name: str) -> str:
-        """Returns the ARN of a policy that AWS manages."""
-        return f"arn:{self.partition}:iam::aws:policy/{name}"
-
     def role(self, name: str) -> str:
         """Returns the ARN of a role."""
         return f"arn:{self.partition}:iam::{self.number}:role/{name}"
+
+    @property
+    def logs_policy(self) -> str:
+        """The ARN of the managed policy that lets a function write its log."""
+        return f"arn:{self.partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 
     @property
     def registration_policy(self) -> str:

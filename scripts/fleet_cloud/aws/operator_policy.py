@@ -94,7 +94,7 @@ def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, ob
     def condition(operator: str, key: str, value: object) -> dict[str, object]:
         return {"Condition": {operator: {key: value}}}
 
-    logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
+    logs = account.logs_policy
     # Listing has no such key; attaching and detaching always have it.
     attached, passed = ("ArnEqualsIfExists", "iam:PolicyARN"), "iam:PassedToService"
     return {

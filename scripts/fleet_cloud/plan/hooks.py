@@ -79,7 +79,7 @@ def of_fleet(
         folder: Where the file that is sent to Lambda may lie.
     """
     trust = documents.lambda_trust_policy()
-    logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
+    logs = account.logs_policy
     allowed = documents.hook_policy(account)
     return [
         resources.any_role(aws, names, "hook role", account.role(names.hook), trust),

@@ -96,7 +96,7 @@ def of_fleet(
     """
     found = templates.facts(template)["body"] if template else None
     registry = documents.Registry.of(found)
-    logs = account.managed_policy("service-role/AWSLambdaBasicExecutionRole")
+    logs = account.logs_policy
     return [
         policy(aws, account, "claim policy", names.claim_policy),
         *(

@@ -34,14 +34,14 @@ _decoder = json.JSONDecoder()
 
 
 class PacketError(Exception):
-    """A packet is refused: ``code`` for programs, ``title`` what is wrong, ``remedy`` what to do."""
+    """A packet is refused: ``code`` for programs, ``title`` what is wrong, ``remedy`` what to do, ``name``: its id."""
 
-    def __init__(self, code: str, title: str, remedy: str, name: object = None) -> None:
+    def __init__(self, code: str, title: str, remedy: str) -> None:
         super().__init__(title)
         self.code = code
         self.title = title
         self.remedy = remedy
-        self.name = name
+        self.name: object = None
 
 
 @dataclasses.dataclass(slots=True)
