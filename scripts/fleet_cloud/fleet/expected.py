@@ -72,13 +72,14 @@ def read(path: Path) -> list[Expected]:
         raise UsageError(f"{path} names no device", remedy="write one serial number a line")
     first = numbered[0][1]
     delimiter = ";" if first.count(";") > first.count(",") else ","
-    rows = [
-        (number, [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))])
-        for number, line in numbered
-    ]
+    rows = [(number, _cells(path, number, line, delimiter)) for number, line in numbered]
     columns = _columns(path, rows)
     if columns:
         rows = rows[1:]
+        if not rows:
+            raise UsageError(
+                f"{path} names no device", remedy="write a line for each below the first"
+            )
         _check_names(path, columns, [cells for _, cells in rows])
     found, wrong = _devices(rows, columns or ["serial"])
     if wrong:
@@ -138,6 +139,16 @@ def entry(device: Expected, template: Mapping[str, object]) -> Entry:
             remedy="give the fleet's things a type: fleet-cloud up --thing-type TYPE",
         )
     return made
+
+
+def _cells(path: Path, number: int, line: str, delimiter: str) -> list[str]:
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+    except csv.Error as error:
+        raise UsageError(
+            f"{path} is not a list of devices: line {number}: {error}",
+            remedy="put that line right; nothing has been changed in AWS",
+        ) from error
 
 
 def _columns(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[str] | None:
