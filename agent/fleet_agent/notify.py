@@ -1,7 +1,9 @@
 """Notifies systemd: READY, STATUS and the watchdog. Outside a notify unit every call does nothing."""
 
+import contextlib
 import os
 import socket
+from collections.abc import Iterator
 
 from fleet_agent.printable import line as printable
 
@@ -37,6 +39,21 @@ def stopping() -> None:
 def alive() -> None:
     """Feeds the watchdog."""
     send("WATCHDOG=1")
+
+
+@contextlib.contextmanager
+def long_work(seconds: float) -> Iterator[None]:
+    """Allows what is done in the block so many seconds more than the watchdog gives; none: no change."""
+    half = watchdog_interval() if seconds else None
+    if half is None:
+        yield
+        return
+    allowed = round(2 * half * 1e6)
+    send(f"WATCHDOG_USEC={allowed + round(seconds * 1e6)}\nWATCHDOG=1")
+    try:
+        yield
+    finally:
+        send(f"WATCHDOG_USEC={allowed}\nWATCHDOG=1")
 
 
 def watchdog_interval() -> float | None:

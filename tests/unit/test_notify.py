@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -25,6 +26,23 @@ def test_what_systemd_is_told(systemd: socket.socket) -> None:
     notify.stopping()
     reported = [systemd.recv(100).strip() for _ in range(4)]
     assert reported == [b"READY=1", b"STATUS=connected", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_the_watchdog_waits_longer_for_long_work(
+    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    with notify.long_work(0.0):
+        notify.ready()
+    assert systemd.recv(100) == b"READY=1"
+    with contextlib.suppress(OSError), notify.long_work(12.5):
+        assert systemd.recv(100) == b"WATCHDOG_USEC=72500000\nWATCHDOG=1"
+        raise OSError
+    assert systemd.recv(100) == b"WATCHDOG_USEC=60000000\nWATCHDOG=1"
+    monkeypatch.delenv("WATCHDOG_USEC")
+    with notify.long_work(12.5):
+        notify.ready()
+    assert systemd.recv(100) == b"READY=1"
 
 
 def test_outside_a_unit_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

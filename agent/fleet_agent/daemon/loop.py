@@ -100,6 +100,7 @@ class Loop:
         self._chores: list[Actor] = [*sources, orders, *chores]
         self._show_at = clock.monotonic() + SHOW_EVERY
         self._shown_at = -math.inf
+        self._tidy_at = math.inf
 
     def run(self) -> Ending:
         """Runs until there is a reason to end; the caller calls ``finish`` next, whatever the ending."""
@@ -176,13 +177,20 @@ class Loop:
         )
 
     def _due(self) -> float:
-        return min(self._show_at, self._publisher.due, *(actor.due for actor in self._actors))
+        return min(
+            self._show_at,
+            self._tidy_at,
+            self._publisher.due,
+            *(actor.due for actor in self._actors),
+        )
 
     def _act(self) -> Ending | None:
         now = self._clock.monotonic()
         for actor in self._actors:
             if actor.due <= now and (ending := actor.act()):
                 return ending
+        if now >= self._tidy_at:
+            self._tidy()
         if now >= self._show_at:
             self._show()
         return None
@@ -266,11 +274,17 @@ class Loop:
     def _show_soon(self) -> None:
         self._show_at = min(self._show_at, self._shown_at + SHOW_SOON)
 
+    def _tidy(self) -> None:
+        """Drops what is too old, a turn at a time."""
+        self._tidy_at = math.inf
+        with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
+            if self._queue.tidy():
+                self._tidy_at = self._clock.monotonic()
+
     def _show(self) -> None:
         self._shown_at = self._clock.monotonic()
         self._show_at = self._shown_at + SHOW_EVERY
-        with contextlib.suppress(StateDirectoryError):  # the publisher has reported it
-            self._queue.tidy()
+        self._tidy()
         self._traffic_report.update(is_connected=self._is_connected)
         self._health.is_outdated = False
         if self._queue.replaced:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from fleet_agent import files
+from fleet_agent import files, notify
 from fleet_agent.telemetry.damage import (
     damaged,
     full,
@@ -33,6 +33,9 @@ _LOG = 4 << 20
 # Bytes of a page of a new file. A commit writes whole pages, for one reading usually a single page.
 _PAGE = 1024
 _LARGE = 8 << 20  # bytes from which a mostly empty file is shrunk
+
+# Bytes a second of the slowest card: what takes the whole of a large file is done in one piece.
+_SLOWEST = 1 << 20
 
 # Bytes of the disk that readings leave free: deleting needs some, and so do the agent's other files.
 _ROOM = 4 << 20
@@ -157,7 +160,7 @@ class Database:
         files.remove(copy)
         files.write(copy, b"", 0o600)
         try:
-            with contextlib.closing(sqlite3.connect(copy)) as target:
+            with self._patience(), contextlib.closing(sqlite3.connect(copy)) as target:
                 connection.backup(target)
         except sqlite3.Error as error:
             files.remove(copy)
@@ -184,6 +187,10 @@ class Database:
         """Whether it is large enough to be worth shrinking."""
         return self._size > _LARGE
 
+    def _patience(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps the watchdog waiting meanwhile."""
+        return notify.long_work(self._size / _SLOWEST if self.is_large else 0.0)
+
     @property
     def _size(self) -> int:
         with contextlib.suppress(OSError):
@@ -194,8 +201,9 @@ class Database:
         """Gives disk space back after a backlog, if the file is mostly empty; a failure does no harm."""
         with contextlib.suppress(sqlite3.Error):
             if 2 * self._unused() > self._size:
-                self.execute("VACUUM")
-                self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                with self._patience():
+                    self.execute("VACUUM")
+                    self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Closes the file."""
@@ -223,7 +231,8 @@ class Database:
 
     def _check(self) -> None:
         """Looks for damage that shows only on deletion: what AWS has would otherwise be sent again for ever."""
-        ((found,),) = self.execute("PRAGMA quick_check(1)").fetchall()
+        with self._patience():
+            ((found,),) = self.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
             raise damaged(found)
 
@@ -264,7 +273,8 @@ class Database:
             connection = self._connect()
             self._connection = connection
             try:
-                self._look(self)
+                with self._patience():
+                    self._look(self)
             except (sqlite3.Error, UnicodeDecodeError):
                 self.close()
                 raise

@@ -27,6 +27,7 @@ NAME = "telemetry.sqlite3"
 
 TOPICS_KEPT = 1000  # idle topics that keep their sequence
 
+_TURN = 0.25  # seconds of dropping readings, until others have their turn
 _SMALL = 1 << 20  # bytes of readings that are copied quickly when the file is shrunk
 
 
@@ -93,9 +94,13 @@ class Queue:
 
     def _make_room(self) -> None:
         """Drops readings until the queue is within its bounds; those in flight stay, as their answers come soon."""
+        until = self._clock.monotonic() + _TURN
         while (is_many := self.count > self._bounds.max_messages) or (
             self.bytes > self._bounds.max_bytes
         ):
+            # Bounds that were lowered are reached with the commits that follow.
+            if self._clock.monotonic() > until:
+                return
             found = self._backlog.next_to_drop(self._index.sources.values(), by_bytes=not is_many)
             if found is None:
                 return
@@ -233,13 +238,20 @@ class Queue:
             if cause:
                 self._index.count_dropped(source, cause, len(part))
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """Drops readings older than the bound, and gives disk space back.
+
+        Returns:
+            Whether there are more, after a turn's time: a backlog of millions takes minutes.
 
         Raises:
             StateDirectoryError: The file cannot be read, or not be written.
         """
+        until = self._clock.monotonic() + _TURN
         while found := self._backlog.oldest():
+            if self._clock.monotonic() > until:
+                self.flush()
+                return True
             topic, (era, moment) = found
             if self.ages.age(int(era), moment) <= self._bounds.max_age:
                 break
@@ -252,6 +264,7 @@ class Queue:
             # Under constant traffic some readings are always waiting to be deleted.
             self.flush()
             self._file.shrink()
+        return False
 
     def oldest(self) -> float | None:
         """Returns the time (Unix seconds) of the oldest waiting reading; None: nothing waits.

@@ -34,10 +34,12 @@ from fleet_agent.session.events import Connected, Message, Published
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
+from fleet_agent.telemetry import queue
 from fleet_agent.telemetry.publisher import Publisher
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.refusals import Refusals
+from support.clock import LeapingClock
 from support.reserved import NOTHING_OWN
 
 
@@ -68,9 +70,14 @@ class Made:
     """A loop that is connected to a ``Broker``, and what it is made of that tests look at."""
 
     def __init__(
-        self, folder: Path, mailbox: Mailbox, requests: object = None, *chores: Actor
+        self,
+        folder: Path,
+        mailbox: Mailbox,
+        requests: object = None,
+        *chores: Actor,
+        clock: SystemClock | None = None,
     ) -> None:
-        self.clock = clock = SystemClock()
+        self.clock = clock = clock or SystemClock()
         telemetry = Telemetry()
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
@@ -130,6 +137,27 @@ def test_the_first_acknowledged_reading_is_in_the_status_at_once(tmp_path: Path)
     prometheus = (tmp_path / "agent.prom").read_text()
     assert "fleet_agent_readings_acknowledged_total 1\n" in prometheus
     assert "fleet_agent_connected 1\n" in prometheus
+    made.queue.close()
+
+
+def test_what_is_too_old_goes_a_turn_at_a_time_and_nothing_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_TURN", 0.002)
+    clock = LeapingClock()
+    made = Made(tmp_path, Mailbox(clock), clock=clock)
+    readings = [Reading(topic="t", payload=b"1", time=clock.wall()) for _ in range(1000)]
+    made.queue.add(readings)
+    clock.go(8 * 86400)
+    turns = 0
+    made.loop._tidy()
+    while made.queue.count:
+        assert made.loop._due() <= clock.monotonic()
+        made.loop._act()
+        turns += 1
+    assert turns > 3
+    made.loop._act()
+    assert made.loop._due() > clock.monotonic()
     made.queue.close()
 
 

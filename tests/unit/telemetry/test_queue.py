@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -594,6 +596,66 @@ def test_what_is_old_goes_when_it_is_older_than_the_bound(path: Path, clock: Fak
     queue.tidy()
     assert queue.count == 0
     queue.close()
+
+
+class Working(FakeClock):
+    """On which all that is done takes its time."""
+
+    def monotonic(self) -> float:
+        self.passed += 0.01
+        return self.passed
+
+
+def test_what_is_old_goes_a_turn_at_a_time(path: Path) -> None:
+    """Millions after months without power took minutes in one piece: the watchdog ended them, and each start again."""
+    clock = Working()
+    queue = Queue(path, Bounds(max_age=64.0), clock)
+    queue.add([reading(number) for number in range(1000)])
+    clock.go(100.0)
+    left = [queue.count]
+    while queue.tidy():
+        left.append(queue.count)
+        assert not queue.has_unwritten
+    turns = [before - after for before, after in itertools.pairwise(left)]
+    assert len(turns) > 10
+    assert all(0 < turn < 100 for turn in turns)
+    assert (queue.count, queue.dropped.age) == (0, 1000)
+    queue.close()
+
+
+def test_bounds_that_were_lowered_are_reached_a_turn_at_a_time(path: Path) -> None:
+    clock = Working()
+    with contextlib.closing(Queue(path, Bounds(), clock)) as queue:
+        queue.add([reading(number) for number in range(1000)])
+    queue = Queue(path, Bounds(max_messages=100), clock)
+    left = []
+    while queue.count > 100:
+        queue.add([reading(1)])
+        left.append(queue.count)
+    assert len(left) > 10
+    assert queue.dropped.full == 1000 + len(left) - 100
+    queue.close()
+
+
+def test_a_large_file_is_read_in_peace(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes longer than the watchdog gives was begun again at each start, for ever."""
+    with contextlib.closing(Queue(path, Bounds(), clock)) as queue:
+        queue.add([reading(number, size=9000) for number in range(1000)])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        place = str(path.with_name("systemd"))
+        systemd.bind(place)
+        systemd.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", place)
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        queue = Queue(path, Bounds(), clock)
+        queue._file._check()
+        for _ in range(2):
+            longer, before = systemd.recv(100), systemd.recv(100)
+            assert int(longer.split()[0].removeprefix(b"WATCHDOG_USEC=")) > 68_000_000
+            assert before == b"WATCHDOG_USEC=60000000\nWATCHDOG=1"
+        queue.close()
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------
