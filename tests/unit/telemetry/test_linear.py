@@ -56,7 +56,7 @@ class Counted:
             self.work += 1
         return self.trace
 
-    def count(self, act: Callable[[], None]) -> int:
+    def count(self, act: Callable[[], object]) -> int:
         before = sys.gettrace()
         self.work = 0
         sys.settrace(self.trace)
