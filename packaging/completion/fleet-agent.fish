@@ -242,7 +242,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l as-owner -d 'whe
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l check -d 'only report whether it is due, also as the exit status'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l force -d 'rotate even if it is not due'
 complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l dry-run -d 'only show what would happen'
-complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l timeout -x -d 'give up after this long; 0: never (default: 180)'
+complete -c fleet-agent -n '_shtab_fleet_agent_using rotate' -l timeout -x -d 'give up after this long; 0: never (default 180)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using; and test $_shtab_fleet_agent_npos -eq 0' -a move -d 'take this device to another account or region'
 complete -c fleet-agent -n '_shtab_fleet_agent_using move' -s h -l help -d 'show this help message and exit'
 complete -c fleet-agent -n '_shtab_fleet_agent_using move' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (default: $FLEET_AGENT_CONFIG, else /etc/fleet-agent/config.yaml)'

@@ -337,7 +337,7 @@ _shtab_fleet_agent_rotate_options=(
   "--check[only report whether it is due, also as the exit status]"
   "--force[rotate even if it is not due]"
   "--dry-run[only show what would happen]"
-  "--timeout[give up after this long\; 0\: never (default\: 180)]:SECONDS:"
+  "--timeout[give up after this long\; 0\: never (default 180)]:SECONDS:"
 )
 
 # guard to ensure default positional specs are added only once per session

@@ -42,16 +42,8 @@ def register(
     group.add_argument(
         "--delete-files", action="store_true", help="delete both files once the identity is in use"
     )
-    group.add_argument(
-        "--timeout",
-        type=flags.seconds,
-        default=180.0,
-        metavar="SECONDS",
-        help="give up after this long; 0: never (default 180)",
-    )
-    group.add_argument(
-        "--allow-volatile", action="store_true", help="accept a state directory in memory"
-    )
+    flags.add_timeout(group, 180.0)
+    flags.add_allow_volatile(group)
     parser.set_defaults(run=run)
 
 

@@ -99,6 +99,24 @@ def add_owner(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_timeout(parser: "argparse._ActionsContainer", default: float) -> None:
+    """Gives a verb the limit of its walk."""
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=default,
+        metavar="SECONDS",
+        help="give up after this long; 0: never (default %(default)g)",
+    )
+
+
+def add_allow_volatile(parser: "argparse._ActionsContainer") -> None:
+    """Gives a verb the flag that insists on a state directory in memory."""
+    parser.add_argument(
+        "--allow-volatile", action="store_true", help="accept a state directory in memory"
+    )
+
+
 def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool = False) -> None:
     """Started as root: go on as the owner of the state directory, without the terminal.
 

@@ -32,9 +32,7 @@ def register(
     action.add_argument(
         "--print-hash", action="store_true", help="only print the hash; make no key"
     )
-    parser.add_argument(
-        "--allow-volatile", action="store_true", help="accept a state directory in memory"
-    )
+    flags.add_allow_volatile(parser)
     parser.set_defaults(run=run)
 
 

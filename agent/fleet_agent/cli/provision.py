@@ -41,16 +41,8 @@ def register(
         help="provision again; the current identity stays until the new one is proven",
     )
     group.add_argument("--restart", action="store_true", help="discard an unfinished attempt")
-    group.add_argument(
-        "--timeout",
-        type=flags.seconds,
-        default=120.0,
-        metavar="SECONDS",
-        help="give up after this long; 0: never (default 120)",
-    )
-    group.add_argument(
-        "--allow-volatile", action="store_true", help="accept a state directory in memory"
-    )
+    flags.add_timeout(group, 120.0)
+    flags.add_allow_volatile(group)
     parser.set_defaults(run=run)
 
 

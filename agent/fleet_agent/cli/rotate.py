@@ -61,13 +61,7 @@ def register(
     )
     parser.add_argument("--force", action="store_true", help="rotate even if it is not due")
     parser.add_argument("--dry-run", action="store_true", help="only show what would happen")
-    parser.add_argument(
-        "--timeout",
-        type=flags.seconds,
-        default=180.0,
-        metavar="SECONDS",
-        help="give up after this long; 0: never (default: %(default)g)",
-    )
+    flags.add_timeout(parser, 180.0)
     parser.set_defaults(run=run)
 
 

@@ -32,9 +32,7 @@ def register(
     )
     flags.add_settings(parser)
     flags.add_owner(parser)
-    parser.add_argument(
-        "--allow-volatile", action="store_true", help="accept a state directory in memory"
-    )
+    flags.add_allow_volatile(parser)
 
 
 def start(words: list[str]) -> Outcome:
