@@ -1,1 +1,1 @@
-"""Where readings come from, a module a source."""
+"""Where readings come from: the device itself, programs that are run, growing files, programs that send to a socket."""
