@@ -20,12 +20,12 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
+from fleet_agent.orders.handler_registry import FOLDER, Roster
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.jobs import Jobs
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import JOB, MESSAGE
 from fleet_agent.orders.order_queue import OrderQueue
-from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.session.events import Message
 from fleet_agent.session.message import Outgoing
 from support.reserved import NOTHING_OWN

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crash.give_orders import MESSAGES, STEPS, prepare
 from crash.workload import Bench
-from fleet_agent.orders.roster import FOLDER
+from fleet_agent.orders.handler_registry import FOLDER
 from support.agent import environment
 
 GIVE = Path(__file__).with_name("give_orders.py")

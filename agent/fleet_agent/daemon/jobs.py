@@ -8,13 +8,13 @@ from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.handler_context import HandlerContext
+from fleet_agent.orders.handler_registry import Roster
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Step, UnfitError
 from fleet_agent.orders.jobs.facts import facts
 from fleet_agent.orders.jobs.jobs import Jobs
 from fleet_agent.orders.jobs.operation import Operation
 from fleet_agent.orders.jobs.progress import NAME
-from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.rotation import MoveOperation, RotateOperation
 from fleet_agent.session.message import Outgoing
 

@@ -7,8 +7,8 @@ from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders import order as origins
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
+from fleet_agent.orders.handler_registry import FOLDER, Roster
 from fleet_agent.orders.messages import Messages
-from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.router import Orders, RotationObserver, Taker
 from fleet_agent.telemetry.publisher import Publisher
 

@@ -15,9 +15,9 @@ from fleet_agent.health.status import Traffic
 from fleet_agent.orders import deduplicate
 from fleet_agent.orders.answer import Answers, refusal
 from fleet_agent.orders.handler import Handler
+from fleet_agent.orders.handler_registry import Kind, Roster
 from fleet_agent.orders.order import Arrived, Order
 from fleet_agent.orders.outcome import BAD_ID, failure
-from fleet_agent.orders.roster import Kind, Roster
 from fleet_agent.printable import printable
 from fleet_agent.record import record
 from fleet_agent.topics import filters

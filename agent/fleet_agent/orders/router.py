@@ -6,9 +6,9 @@ from typing import Protocol
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
+from fleet_agent.orders.handler_registry import Roster
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import Arrived
-from fleet_agent.orders.roster import Roster
 from fleet_agent.session.message import Outgoing
 
 

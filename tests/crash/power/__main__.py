@@ -22,7 +22,7 @@ from crash.whole import look_at
 from crash.workload import Bench, bench
 from crash.wrong_agent import WRITERS
 from fleet_agent.errors import AgentError
-from fleet_agent.orders.roster import FOLDER
+from fleet_agent.orders.handler_registry import FOLDER
 from fleet_agent.telemetry.queue import NAME
 
 ROOT = Path(__file__).resolve().parents[3]

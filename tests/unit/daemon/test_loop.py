@@ -25,8 +25,8 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
+from fleet_agent.orders.handler_registry import Roster
 from fleet_agent.orders.messages import Messages
-from fleet_agent.orders.roster import Roster
 from fleet_agent.orders.router import Orders
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.session.connectivity import Connectivity

@@ -16,9 +16,9 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import Counters, HandlerContext
+from fleet_agent.orders.handler_registry import Roster
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import MESSAGE
-from fleet_agent.orders.roster import Roster
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
 from support.reserved import NOTHING_OWN

@@ -17,8 +17,8 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
 from fleet_agent.orders.handler_context import HandlerContext
+from fleet_agent.orders.handler_registry import FOLDER, Roster
 from fleet_agent.orders.order import JOB
-from fleet_agent.orders.roster import FOLDER, Roster
 from fleet_agent.orders.rotation import MoveOperation
 from fleet_agent.orders.router import Receipt
 from fleet_agent.session.message import Outgoing
