@@ -38,7 +38,7 @@ def read(payload: bytes | str, number: Callable[[str], object] | None = None) ->
 
 
 def read_object(payload: bytes) -> dict[str, Any] | None:
-    """The object that a payload is; None where it is no object."""
+    """Parses a payload as a JSON object; None if it is not one."""
     try:
         found = read(payload)
     except ValueError:

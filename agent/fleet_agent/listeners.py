@@ -43,7 +43,7 @@ class _Listener:
 
 
 class Listeners:
-    """All of them, by path or port, those of the image before among them."""
+    """All listening sockets, by path or port, including those of the previous image."""
 
     def __init__(self) -> None:
         self._open = _inherited()

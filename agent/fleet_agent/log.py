@@ -153,7 +153,7 @@ class JournalHandler(logging.Handler):
 
 
 def _field(name: str, value: str) -> bytes:
-    """One field of the native protocol: with its length when it has several lines."""
+    """Encodes a field of the native protocol: with its length if it has several lines."""
     data = value.encode(errors="replace")
     if b"\n" not in data:
         return b"%s=%s\n" % (name.encode(), data)

@@ -20,11 +20,11 @@ from fleet_agent.clock import Clock
 
 
 class StopRequested(Exception):  # noqa: N818 - nothing failed
-    """Somebody asked the agent to end (SIGTERM, SIGINT)."""
+    """The agent was asked to end (SIGTERM, SIGINT)."""
 
 
 class TimeUp(Exception):  # noqa: N818 - the caller knows what it waited for
-    """The overall limit that the user gave has passed."""
+    """The user's overall time limit has passed."""
 
 
 class ReloadRequested:
@@ -40,7 +40,7 @@ class _Stop:
 
 
 class Ready:
-    """A watched descriptor has something; ``act`` is what its owner gave for that."""
+    """A watched descriptor is ready; ``act`` is its owner's callback."""
 
     __slots__ = ("act",)
 

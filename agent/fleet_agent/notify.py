@@ -32,7 +32,7 @@ def status(words: str) -> None:
 
 
 def stopping() -> None:
-    """A clean end has begun."""
+    """Notifies systemd that a clean end has begun."""
     send("STOPPING=1")
 
 

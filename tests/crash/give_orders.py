@@ -20,7 +20,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
-from fleet_agent.orders.handler_registry import FOLDER, Roster
+from fleet_agent.orders.handler_registry import FOLDER, HandlerRegistry
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.jobs import Jobs
 from fleet_agent.orders.messages import Messages
@@ -91,26 +91,26 @@ class Device:
         shared = HandlerContext(clock=self._clock, health=health, reserved=NOTHING_OWN)
         script = f'echo "${{FLEET_AGENT_MESSAGE_ID}}" >>{cloud.folder}/done'
         handlers = {"note": Handler(exec=ExecHandler(argv=("sh", "-c", script), max_waiting=1))}
-        self._roster = Roster(state_dir / FOLDER, handlers, self._mailbox, shared)
+        self._registry = HandlerRegistry(state_dir / FOLDER, handlers, self._mailbox, shared)
         answers = Answers(self._answer, ())
         shared.reporters[MESSAGE] = answers
-        self._messages = Messages(self._roster, answers, health.traffic, self._clock)
+        self._messages = Messages(self._registry, answers, health.traffic, self._clock)
         subscription = Subscription(topic="cmd", handler="note", deduplicate="property:id")
         self._messages.configure([("cmd", subscription)])
-        note = self._roster.named("note")
+        note = self._registry.named("note")
         context = JobsContext(
             thing="t",
             path=state_dir / FOLDER / "job.json",
             send=self._publish,
             clock=self._clock,
             handler=lambda _: note,
-            cancel=self._roster.cancel,
+            cancel=self._registry.cancel,
             facts=dict,
             not_kept=shared.not_kept,
         )
         self._jobs = Jobs(Settings(enabled=True, operations={"note": "note"}), (), context)
         shared.reporters[JOB] = self._jobs
-        self._roster.tidy()
+        self._registry.tidy()
 
     def run(self) -> None:
         """Until every message is acknowledged, every outcome told, and the job over."""
@@ -122,18 +122,18 @@ class Device:
             now = self._clock.monotonic()
             if now > until:
                 raise SystemExit("it comes to no end")
-            due = min(self._roster.due, self._jobs.due)
+            due = min(self._registry.due, self._jobs.due)
             if self._later:
                 self._later.pop(0)()
             elif now >= due:
-                self._roster.act()
+                self._registry.act()
                 self._jobs.act()
             elif isinstance(event := self._mailbox.wait(min(due, now + 0.2)), Ready):
                 self._cloud.may_have_changed()
                 event.act()
 
     def _is_idle(self) -> bool:
-        handler = next(iter(self._roster))
+        handler = next(iter(self._registry))
         is_over = self._cloud.job["status"] not in ("QUEUED", "IN_PROGRESS")
         is_quiet = handler._current is None and not len(handler._queue) and not self._later
         return (

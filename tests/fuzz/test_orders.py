@@ -178,7 +178,7 @@ def test_messages(bench: Bench, level: str, kind: str, message: dict[str, Any]) 
     topic = {"file": f"cmd/{level}/file", "exec": "cmd/exec", "other": f"cmd/{level}"}[kind]
     bench.answers.clear()
     bench.send(topic, acknowledge=lambda: acknowledged.append(1), **message)
-    bench.turn(lambda: all(each._current is None for each in bench.roster))
+    bench.turn(lambda: all(each._current is None for each in bench.registry))
     assert len(acknowledged) == 1
     for answer in bench.answers:
         assert limits.topic_fault(answer.topic) is None

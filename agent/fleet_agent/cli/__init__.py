@@ -75,7 +75,7 @@ def _known(error: Exception) -> AgentError | None:
 
 
 def _missing_directory() -> UsageError | None:
-    """What is wrong where a path was relative to a current directory that somebody removed."""
+    """The error for a path relative to a current directory that was removed."""
     try:
         os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and longer
     except FileNotFoundError:
@@ -86,7 +86,7 @@ def _missing_directory() -> UsageError | None:
 
 
 def _barred(error: OSError) -> DeviceError | None:
-    """What is wrong where this user may not even look whether there is something: nothing that a verb can know."""
+    """The error for a path that this user may not even look up."""
     if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
         return None
     return DeviceError(

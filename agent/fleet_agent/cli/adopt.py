@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 
 def _refuse_another(credential: Credential, pair: KeyPair) -> None:
-    """The identity in use is not silently taken for what was asked for."""
+    """Refuses to take another identity in use for the requested one."""
     from fleet_agent.credentials import certificates
 
     given = certificates.checked_leaf(pair).certificate_id

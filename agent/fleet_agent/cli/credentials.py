@@ -165,7 +165,7 @@ def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> di
 
 
 def _only(settings: Settings, wanted: str) -> str:
-    """The role alias that is meant."""
+    """Returns the only role alias."""
     from fleet_agent.vending.allow_list import AllowList
 
     aliases = settings.credentials.aliases if settings.credentials else {}

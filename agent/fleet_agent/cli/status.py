@@ -92,7 +92,7 @@ class _Seen:
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What is wrong with the identity, and what the daemon finds wrong, the worst first."""
+        """The problems of the identity and of the daemon, the most severe first."""
         shown = self.daemon.get("problems") if self.daemon else None
         found = (
             [item for item in shown if isinstance(item, dict)] if isinstance(shown, list) else []

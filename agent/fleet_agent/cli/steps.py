@@ -39,7 +39,7 @@ class Steps:
         self._spinner.__exit__(kind, error, trace)
 
     def step(self, name: Milestone, detail: str = "") -> None:
-        """A step is done."""
+        """Reports a finished step."""
         now = time.perf_counter()
         self._spinner.write(
             (f"{now - self._last:7.3f} s  ", Styled(f"{name:<14}", "green"), f" {detail}")
@@ -48,18 +48,18 @@ class Steps:
         self._last = now
 
     def waiting(self, why: str, seconds: float, _problem: AgentError | None = None) -> None:
-        """Something is tried again."""
+        """Reports a wait before another try."""
         again = f" Trying again in {seconds:.0f} s."
         self._spinner.write(("           ", Styled(why, "yellow"), again))
 
     def problem(self, problem: AgentError) -> None:
-        """Provisioned, but something should be looked at."""
+        """Reports a problem of a device that is provisioned all the same."""
         self._spinner.write(("           ", Styled(problem.title, "yellow")))
         self._spinner.write(f"           {problem.remedy}")
 
 
 def _after(done: Milestone) -> str:
-    """What is waited for once a step is done."""
+    """Returns what is awaited after a step."""
     shown = (name for name in Milestone if name is not Milestone.ADOPTED or name is done)
     following = itertools.dropwhile(lambda name: name is not done, shown)
     return next(itertools.islice(following, 1, None), "")

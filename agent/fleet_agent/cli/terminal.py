@@ -47,7 +47,7 @@ class Style:
         self._is_on = is_terminal(stream) and not os.environ.get("NO_COLOR")
 
     def __call__(self, line: Line) -> str:
-        """The line as it is written."""
+        """Formats the line."""
         parts = (line,) if isinstance(line, str) else line
         return "".join(map(self._part, parts))
 
@@ -59,7 +59,7 @@ class Style:
 
 
 class Spinner:
-    """A line at the bottom that shows what is waited for, and for how long; nothing where no terminal is.
+    """A progress line on the terminal: what is awaited, and for how long; nothing without a terminal.
 
     Used as a context; ``show`` begins another wait, ``say`` prints a line above it.
     """

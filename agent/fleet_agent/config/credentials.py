@@ -26,7 +26,7 @@ class RoleAlias:
 
 @record
 class Credentials:
-    """AWS credentials that the device's certificate buys, for other programs of this device."""
+    """AWS credentials in exchange for the device's certificate, for other programs of this device."""
 
     endpoint: Annotated[
         str,

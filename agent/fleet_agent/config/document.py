@@ -31,7 +31,7 @@ _KINDS: dict[str, Kind] = {
 
 
 class _TooMuchError(Exception):
-    """The document is deeper or bigger than any configuration."""
+    """The document is nested deeper, or larger, than any configuration."""
 
     def __init__(self, words: str, line: int, column: int) -> None:
         super().__init__(words)

@@ -61,7 +61,7 @@ class Identity:
         return self.certificate, self.private_key
 
     def __post_init__(self) -> None:
-        """A certificate has a key, and a name is given or taken from somewhere.
+        """Checks that a certificate has a key, and a name or a source of it.
 
         Raises:
             WrongValueError: It is not so, or both.

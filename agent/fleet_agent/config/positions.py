@@ -48,7 +48,7 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where, which key (dotted), what, and what to write instead."""
+    """A fault: where, in which key (dotted), what, and what to write instead."""
 
     mark: Mark
     key: str

@@ -157,7 +157,7 @@ class Provisioning:
     ] = 0.0
 
     def __post_init__(self) -> None:
-        """A key that AWS makes is in no hardware token.
+        """Checks that a key made by AWS is not to be in a hardware token.
 
         Raises:
             WrongValueError: It is to be.

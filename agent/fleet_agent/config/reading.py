@@ -18,14 +18,14 @@ class UnreadableError(Exception):
 
 
 class MissingError(UnreadableError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 DENIED = "is not readable for this user"
 
 
 class DeniedError(UnreadableError):
-    """The file is not for this user."""
+    """This user may not read the file."""
 
 
 def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: None) -> bytes:

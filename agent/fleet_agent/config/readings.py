@@ -138,7 +138,7 @@ class FromSystem:
 
 @record
 class FromProgram:
-    """A program that is run."""
+    """A program to run."""
 
     command: Annotated[
         CommandSource,

@@ -98,7 +98,7 @@ class MachineId:
 
 @record
 class FirstOf:
-    """The first of these that has a usable value."""
+    """The first of several sources that has a usable value."""
 
     first_of: Annotated[
         tuple["Source", ...],

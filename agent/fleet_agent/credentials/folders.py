@@ -34,7 +34,7 @@ class Folders:
         self.root = root
 
     def folder(self, number: int) -> Path:
-        """Where a generation lives."""
+        """Returns a generation's folder."""
         return self.root / f"{number:04d}"
 
     # What is there --------------------------------------------------------------------------------------------------

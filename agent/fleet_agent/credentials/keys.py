@@ -202,7 +202,7 @@ def _load_key(private_key: Secret, name: str, *, tests_primes: bool = True) -> "
 def public_der(
     holder: "x509.Certificate | x509.CertificateSigningRequest | PrivateKeyTypes",
 ) -> bytes:
-    """The public key of what has one, as DER."""
+    """Returns the public key of a certificate, key or request, as DER."""
     return _encode(holder.public_key())
 
 

@@ -56,7 +56,7 @@ class HardwareKey:
 
     @property
     def name(self) -> "KeyName":
-        """What is kept of it on disk."""
+        """The part of it that is stored on disk."""
         return KeyName(token=self.token.label, label=self.label, is_ours=self.is_ours)
 
     def __str__(self) -> str:

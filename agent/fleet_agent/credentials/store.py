@@ -168,7 +168,7 @@ class Store:
         return found is not None and found.attempt.csr_hash is not None
 
     def folder(self, number: int) -> Path:
-        """Where a generation lives."""
+        """Returns a generation's folder."""
         return self._folders.folder(number)
 
     def open(self, attempt: Attempt) -> Generation:

@@ -68,7 +68,7 @@ class ProcessContext:
 
 
 class Composition:
-    """One configuration in service, from the opening of the queue to its closing.
+    """A configuration in service, from the opening of the queue to its closing.
 
     Args:
         settings: The configuration.
@@ -169,7 +169,7 @@ class Composition:
         )
 
     def _vending(self) -> "list[Service]":
-        """AWS credentials for local programs; nothing of it is imported unless it is configured."""
+        """Builds the service for AWS credentials, which is imported only if configured."""
         wanted = self._settings.credentials
         if wanted is None:
             return []

@@ -8,7 +8,7 @@ from fleet_agent.config.handlers import ExecHandler
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.handler_context import HandlerContext
-from fleet_agent.orders.handler_registry import Roster
+from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.jobs.context import JobsContext
 from fleet_agent.orders.jobs.document import Step, UnfitError
 from fleet_agent.orders.jobs.facts import facts
@@ -24,7 +24,7 @@ _RUN_COMMAND = "run-command"  # the name of the handler of commands of a documen
 
 def make_jobs(
     context: OrdersContext,
-    roster: Roster,
+    registry: HandlerRegistry,
     shared: HandlerContext,
     send: Callable[[Outgoing], None],
     move: MoveOperation | None = None,
@@ -35,14 +35,14 @@ def make_jobs(
     operations: list[Operation] = [rotate] if settings.rotation.jobs else []
     if move is not None and context.moves.takes_jobs:
         operations.append(move)
-    steps = _Steps(context, roster)
+    steps = _Steps(context, registry)
     jobs_context = JobsContext(
         thing=credential.client_id,
-        path=roster.folder / NAME,
+        path=registry.folder / NAME,
         send=send,
         clock=shared.clock,
         handler=steps.handler,
-        cancel=roster.cancel,
+        cancel=registry.cancel,
         facts=functools.partial(facts, credential.client_id, credential.device_configuration),
         not_kept=shared.not_kept,
     )
@@ -54,18 +54,18 @@ class _Steps:
 
     Args:
         context: The configuration.
-        roster: The handlers.
+        registry: The handlers.
     """
 
-    def __init__(self, context: OrdersContext, roster: Roster) -> None:
+    def __init__(self, context: OrdersContext, registry: HandlerRegistry) -> None:
         self._settings = context.settings
         jobs = context.settings.jobs
         names = {*jobs.operations.values(), *filter(None, [jobs.handler])}
-        self._handlers = {name: roster.named(name) for name in names}
+        self._handlers = {name: registry.named(name) for name in names}
         self._commands: Handler | None = None
         if jobs.run_command:
             kind = ExecHandler(argv=(), timeout=jobs.run_command_timeout)
-            self._commands = roster.own(_RUN_COMMAND, "job", kind)
+            self._commands = registry.own(_RUN_COMMAND, "job", kind)
 
     def handler(self, step: Step) -> Handler:
         """The handler.

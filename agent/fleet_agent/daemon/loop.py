@@ -339,7 +339,7 @@ class Loop:
         self._leave()
 
     def _leave(self) -> None:
-        """The connection has ended, or is about to: AWS sends again what is not acknowledged."""
+        """Handles the end of the connection: AWS sends again what is not acknowledged."""
         self._serving.subscriptions.disconnected()
         self._orders.disconnected()
 

@@ -7,9 +7,9 @@ from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.orders import order as origins
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
-from fleet_agent.orders.handler_registry import FOLDER, Roster
+from fleet_agent.orders.handler_registry import FOLDER, HandlerRegistry
 from fleet_agent.orders.messages import Messages
-from fleet_agent.orders.router import Orders, RotationObserver, Taker
+from fleet_agent.orders.router import Orders, Receiver, RotationObserver
 from fleet_agent.telemetry.publisher import Publisher
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
     settings, health = context.settings, context.health
     shared = HandlerContext(clock=health.clock, health=health, reserved=context.reserved)
     folder = Path(settings.state_dir) / FOLDER
-    roster = Roster(folder, settings.handlers, context.mailbox, shared)
+    registry = HandlerRegistry(folder, settings.handlers, context.mailbox, shared)
     answers = Answers(publisher.answer, context.own)
     shared.reporters[origins.MESSAGE] = answers
     messages = Messages(
-        roster, answers, health.traffic, health.clock, settings.direct_messages.handler
+        registry, answers, health.traffic, health.clock, settings.direct_messages.handler
     )
     messages.configure(context.subscriptions)
-    takers: list[Taker] = []
+    receivers: list[Receiver] = []
     observers: list[RotationObserver] = []
     move = _move(context)
     if move is not None:
@@ -36,31 +36,33 @@ def make_orders(context: OrdersContext, publisher: Publisher) -> Orders:
     if settings.jobs.enabled or settings.rotation.jobs or context.moves.takes_jobs:
         from fleet_agent.daemon.jobs import make_jobs
 
-        jobs, observer = make_jobs(context, roster, shared, publisher.answer, move)
+        jobs, observer = make_jobs(context, registry, shared, publisher.answer, move)
         shared.reporters[origins.JOB] = jobs
-        takers.append(jobs)
+        receivers.append(jobs)
         observers.append(observer)
     if settings.commands.enabled:
         from fleet_agent.orders.commands import Commands
 
         thing = context.credential.client_id
-        commands = Commands(settings.commands, thing, roster.named, publisher.answer, health.clock)
+        commands = Commands(
+            settings.commands, thing, registry.named, publisher.answer, health.clock
+        )
         shared.reporters[origins.COMMAND] = commands
-        takers.append(commands)
+        receivers.append(commands)
     if context.order_topic is not None:
         from fleet_agent.orders.rotation import OrderTopic
 
         topic = OrderTopic(context.credential, context.order_topic, health.clock)
-        takers.append(topic)
+        receivers.append(topic)
         observers.append(topic)
     if context.moves.topic is not None and move is not None:
         from fleet_agent.orders.rotation import MoveTopic
 
         moving = MoveTopic(context.credential, context.moves.topic, health.clock, move)
-        takers.append(moving)
+        receivers.append(moving)
         observers.append(moving)
-    roster.tidy()
-    return Orders(takers, messages, roster, observers, move)
+    registry.tidy()
+    return Orders(receivers, messages, registry, observers, move)
 
 
 def _move(context: OrdersContext) -> "MoveOperation | None":

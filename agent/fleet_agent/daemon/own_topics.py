@@ -71,7 +71,7 @@ class OwnTopics:
         return Moves(names=wanted.allowed, here=here, takes_jobs=wanted.jobs, topic=topic)
 
     def filters(self) -> list[tuple[str, int]]:
-        """All that is subscribed to, with its QoS."""
+        """Returns all topic filters to subscribe to, with their QoS."""
         return [
             *filters.wanted(
                 self._settings, self._credential.client_id, self.order_topic(), self.moves()

@@ -23,14 +23,14 @@ class Progress:
         self._waits_for: ProblemKind | None = None
 
     def step(self, name: Milestone, detail: str = "") -> None:
-        """A step is done."""
+        """Reports a finished step."""
         self._clear()
         moment = Moment.PROVISIONED if name is Milestone.CURRENT else None
         _log.info("%s: %s", name, detail, extra=log.fields(moment))
         self._health.set_activity(f"provisioning: {name}")
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
-        """Something is tried again."""
+        """Reports a wait before another try."""
         kind = kind_of(problem) if problem else None
         if kind != self._waits_for:
             self._clear()
@@ -42,7 +42,7 @@ class Progress:
         self._health.set_activity(f"{doing}: {why} Trying again in {seconds:.0f} s")
 
     def problem(self, problem: AgentError) -> None:
-        """Provisioned, but something should be looked at."""
+        """Reports a problem of a device that is provisioned all the same."""
         _log.warning(
             "%s %s",
             problem.title,

@@ -75,7 +75,7 @@ class RefusalWatch:
     # What is heard ----------------------------------------------------------------------------------------------------
 
     def connected(self) -> None:
-        """AWS IoT accepts the identity (again)."""
+        """Notes that AWS IoT accepts the identity (again)."""
         self.due = math.inf
         self._has_asked = False
         self._health.clear(table.IDENTITY_DEAD)
@@ -181,7 +181,7 @@ class RefusalWatch:
         return probe.reaches(self._session.route, self._session.pair, self._clock.wall())
 
     def _give_up(self) -> None:
-        """The identity is dead: asks for recovery, now or later, if there is a claim to ask with."""
+        """Asks for the recovery of a dead identity, now or later, if there is a claim to ask with."""
         from fleet_agent.identity import recover
 
         now = self._clock.wall()

@@ -13,7 +13,7 @@ from fleet_agent.programs.worker import Worker
 
 
 def run(read: Callable[[], StartOptions]) -> None:
-    """Provisions if need be, then carries readings up and orders down until asked to stop.
+    """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration; called in a worker, so it must be picklable.

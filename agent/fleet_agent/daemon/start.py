@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def start(read: Callable[[], StartOptions], worker: Worker) -> None:
-    """Provisions if need be, then carries readings up and orders down until asked to stop.
+    """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration again.

@@ -92,7 +92,7 @@ class TrafficReport:
             traffic.oldest_waiting = None if oldest is None else clocks.text(oldest)
         traffic.handlers = {
             name: dataclasses.asdict(counters)
-            for name, counters in self._orders.roster.counters.items()
+            for name, counters in self._orders.registry.counters.items()
         }
         traffic.orders = list(self._orders.last)
         self._rates()

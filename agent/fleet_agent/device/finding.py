@@ -19,4 +19,4 @@ class Finding:
 
 
 class NothingFoundError(Exception):
-    """A source has no value here. ``str()`` names the source, the reason, and what to do if known."""
+    """A source has no value here; the text names the source, the reason, and what to do if known."""

@@ -37,7 +37,7 @@ def hardware(root: Path) -> dict[str, frozenset[str]]:
 
 
 def difference(state_dir: Path, certificate_id: str, root: Path) -> str | None:
-    """The kind of hardware that is not what this identity was proven on; None when nothing speaks against it.
+    """Returns the kind of hardware that differs from what this identity was proven on; None: there is no difference.
 
     Args:
         state_dir: Where the fingerprint is kept.

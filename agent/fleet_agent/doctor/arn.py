@@ -16,7 +16,7 @@ _LIMIT = 10.0  # seconds for the AWS CLI
 
 
 def missing(arn: Arn) -> str:
-    """What is to be filled in by hand, in words; empty when nothing is."""
+    """Describes what has to be filled in by hand; empty if nothing has."""
     names = [name for name in (arn.region, arn.account) if name in (pasted.REGION, pasted.ACCOUNT)]
     return (
         f" ({' and '.join(names)}: --account ID, or run it where the AWS CLI has credentials)"

@@ -137,7 +137,7 @@ def _without_value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _texts(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    """All that can be read; support is asked when something cannot."""
+    """Yields all texts that can be read."""
     yield "about.txt", clean(_about())
     parts = {"config": _configuration, "unit": _units, "state": _state, "runtime": _runtime}
     for name, part in parts.items():

@@ -44,14 +44,14 @@ class Device:
     environment: Mapping[str, str] = dataclasses.field(default_factory=lambda: os.environ)
 
     def at_home(self) -> "Device":
-        """The same with the settings as they hold where its identity is at home."""
+        """Returns the device with the settings of its identity's home."""
         if self.settings is None:
             return self
         settings = home.at_home(self.settings, self.credential())
         return dataclasses.replace(self, settings=settings)
 
     def store(self) -> Store:
-        """Its credential store."""
+        """Opens its credential store."""
         return open_store(self.settings) if self.settings else Store(self.state_dir, self.clock)
 
     @property

@@ -71,23 +71,23 @@ class Subject:
     check: str
 
     def ok(self, title: str, where: object = "") -> Finding:
-        """Nothing is wrong."""
+        """Returns a finding that nothing is wrong."""
         return Finding(check=self.check, level=Level.OK, code="ok", title=title, where=str(where))
 
     def note(self, code: str, title: str, where: object = "", remedy: str = "") -> Finding:
-        """It was not looked at, or it is as it may be and worth a word."""
+        """Returns a finding that was not checked, or is fine and worth mentioning."""
         return self._finding(Level.NOTE, code, title, where, remedy)
 
     def warning(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """It works, and somebody should look at it."""
+        """Returns a finding that works, but should be looked at."""
         return self._finding(Level.WARNING, code, title, where, remedy, fix)
 
     def failed(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """It does not work, or is not safe."""
+        """Returns a finding that does not work, or is not safe."""
         return self._finding(Level.FAILED, code, title, where, remedy, fix)
 
     def error(

@@ -13,7 +13,7 @@ _Identity = tuple[int, int]  # device and inode
 
 
 class OwnFileError(OSError):
-    """It is the agent's own."""
+    """The file is the agent's own."""
 
     def __init__(self) -> None:
         super().__init__(errno.EPERM, "it is the agent's own file, perhaps by a link")

@@ -96,7 +96,7 @@ class Health:
 
     @property
     def problems(self) -> list[Problem]:
-        """What is wrong now: the worst first, then what has been wrong for longest."""
+        """The current problems: the most severe first, then the oldest."""
         return [active.problem for active in self._sorted()]
 
     def set_activity(self, words: str, *, is_connected: bool = False) -> None:

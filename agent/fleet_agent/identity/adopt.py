@@ -43,7 +43,7 @@ def read(settings: Settings) -> KeyPair:
 
 
 def plan(settings: Settings, pair: KeyPair, call: Call) -> "Plan":
-    """What is adopted, looked at: the two belong together, and the thing has a name.
+    """Checks the pair to adopt: certificate and key match, and the thing has a name.
 
     Args:
         settings: Name the endpoint, and say how the thing is named.

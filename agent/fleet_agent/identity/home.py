@@ -37,7 +37,7 @@ def at_home(settings: Settings, credential: Credential | None) -> Settings:
 
 
 def place(settings: Settings, credential: Credential) -> tuple[str, int]:
-    """The endpoint and the port that a credential is for."""
+    """Returns the endpoint and the port that a credential is for."""
     home = credential.home
     return credential.endpoint, settings.port if home is None else home.port
 

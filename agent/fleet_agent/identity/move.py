@@ -36,7 +36,7 @@ _MOST = 64  # bytes of a name
 
 
 def begun(settings: Settings, found: Generation | None) -> str | None:
-    """The destination of an unfinished move that is still allowed; None: there is none."""
+    """Returns the destination of an unfinished move that is still allowed; None: there is none."""
     name = found.attempt.home.name if found and found.attempt.home else None
     wanted = settings.move.allowed.get(name or "")
     if found is None or wanted is None or wanted.endpoint != found.attempt.endpoint:

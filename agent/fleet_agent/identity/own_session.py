@@ -81,7 +81,7 @@ def topics(settings: Settings, credential: Credential) -> Topics:
 
 
 def presence(settings: Settings, known: Topics) -> Presence | None:
-    """The presence that is configured, its topic filled in; None where none is, or the topic cannot be filled in."""
+    """Returns the configured presence, its topic filled in; None if there is none, or it cannot be filled in."""
     wanted = settings.connection.presence
     if wanted is None:
         return None

@@ -65,7 +65,7 @@ def pending(store: Store) -> Generation | None:
 
 
 def certificate_left(known: RecoveryState, clock: Clock) -> float:
-    """Seconds until a certificate may be asked for; 0 or less: now."""
+    """Returns the seconds until a certificate may be requested; 0 or less: now."""
     if known.asked is None:
         return 0.0
     passed = recovery_state.since(known.asked, clock)
@@ -174,7 +174,7 @@ def _is_in_the_way(found: Generation | None, current: Credential) -> bool:
 def _recovery(
     found: Generation | None, current: Credential, limit: Limit, *, starts_over: bool
 ) -> Recovery:
-    """What is asked for: with the key of the identity in use, unless an attempt has its registration already."""
+    """Returns the recovery's request: with the key of the identity in use, unless an attempt is registered already."""
     if found is not None and found.registration is not None and not starts_over:
         return Recovery(
             key_of=found.attempt.key_of, method=found.attempt.method, asking=limit.asking

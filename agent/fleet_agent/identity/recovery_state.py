@@ -45,7 +45,7 @@ def since(moment: Stamp, clock: Clock) -> float:
 
 @record
 class Entry:
-    """A rung that was reached: when (Unix seconds), and ``why``, in words."""
+    """A rung that was reached: when (Unix seconds) and ``why``."""
 
     time: float
     rung: Rung
@@ -54,7 +54,7 @@ class Entry:
 
 @record
 class RecoveryState:
-    """What is known of an identity that AWS IoT refuses, and of the ones before it.
+    """The state of the recovery of an identity that AWS IoT refuses, and of earlier ones.
 
     Args:
         rung: How far the device has come.
@@ -93,7 +93,7 @@ class RecoveryState:
         return dataclasses.replace(self, rung=rung, why=why, remedy="", history=history)
 
     def in_service(self, why: str, now: float) -> "RecoveryState":
-        """The device is back: only the history is kept, and when a certificate was last asked for."""
+        """Returns the state of a recovered device: only the history, and when a certificate was last requested."""
         return RecoveryState(
             why=why, asked=self.asked, history=self.at(Rung.IN_SERVICE, why, now).history
         )

@@ -115,7 +115,7 @@ def _refuse_without_means(settings: Settings, current: Credential) -> None:
 
 
 def no_identity() -> DeviceError:
-    """The error where there is nothing to replace."""
+    """Returns the error for a device without an identity to replace."""
     return DeviceError(
         "This device has no identity to replace.",
         remedy="Provision it: fleet-agent provision",
@@ -151,7 +151,7 @@ class ReplacedCredential:
         self.due = clock.monotonic() + max(0.0, KEPT_FOR - max(0.0, served))
 
     def act(self) -> None:
-        """The day is over."""
+        """Removes the replaced credential after a day."""
         self.due = math.inf
         try:
             self._store.remove_replaced()

@@ -223,7 +223,7 @@ def _plan(
     report: Report,
     home: Home | None,
 ) -> "Plan":
-    """What is asked for: by the settings, by flags, and by the device's own facts."""
+    """Returns the plan, from settings, flags and the device's own facts."""
     from fleet_agent import device
     from fleet_agent.provisioning.model import Plan
 
@@ -250,7 +250,7 @@ def _plan(
 
 
 def key_plan(settings: Settings) -> "Plan":
-    """What is asked for as far as the key goes: the device's facts may not be there yet."""
+    """Returns the plan for the key alone: the device's facts may not be known yet."""
     from fleet_agent.provisioning.model import Plan
 
     wanted = require_section(settings.provisioning, "provisioning")

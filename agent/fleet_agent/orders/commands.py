@@ -120,7 +120,7 @@ class Commands:
                 self._send_status(execution)
 
     def connected(self) -> None:
-        """The connection stands: sends again what may have been lost."""
+        """Sends again, on a new connection, what may have been lost."""
         self._is_connected = True
         for execution in list(self._executions.values()):
             if execution.end is not None:
@@ -129,10 +129,10 @@ class Commands:
                 execution.due = self._clock.monotonic() + SOON
 
     def granted(self) -> None:
-        """AWS has nothing to ask for: what was missed is timed out there."""
+        """Does nothing: commands that were missed have timed out at AWS."""
 
     def disconnected(self) -> None:
-        """The connection ended: no answers will come, and AWS sends again what is not acknowledged."""
+        """Handles the end of the connection: no answers will arrive, and AWS sends again what is not acknowledged."""
         self._is_connected = False
         for execution in list(self._executions.values()):
             execution.unanswered = ""
@@ -142,7 +142,7 @@ class Commands:
                 del self._executions[execution.id]
 
     def take(self, message: Arrived) -> Receipt:
-        """Looks at a message."""
+        """Takes a message, if it is one of these."""
         if not message.topic.startswith(self._base):
             return Receipt.NOT_OURS
         identifier, _, path = message.topic.removeprefix(self._base).partition("/")
@@ -217,7 +217,7 @@ class Commands:
         return f"its payload has no member `{member}` that is a text"
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
-        """A request was delivered again, perhaps as the same packet: not acknowledged before it is safe."""
+        """Handles a repeated request, perhaps the same packet: it is not acknowledged before it is safe."""
         _log.info("the command %s came again", identifier)
         execution = self._executions.get(identifier)
         if execution is not None and execution.handler is None:
@@ -238,7 +238,7 @@ class Commands:
     def report(
         self, handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """A command has ended (``handler_context.Reporter``)."""
+        """Reports the outcome of a command (``handler_context.Reporter``)."""
         identifier = (order.identity or "").removeprefix("command:")
         execution = self._executions.get(identifier)
         if execution is None:  # it ended, or was begun, before the agent did

@@ -125,7 +125,7 @@ class Handler:
         return self._held.has(identity)
 
     def hold_again(self, identity: str, acknowledge: Callable[[], None]) -> None:
-        """A held order was delivered again: both deliveries are acknowledged when its turn comes."""
+        """Handles a held order that was delivered again: both deliveries are acknowledged when its turn comes."""
         self._held.acknowledge_with(identity, acknowledge)
 
     def knows(self, identity: str) -> bool:
@@ -186,7 +186,7 @@ class Handler:
                 acknowledge()
 
     def disconnected(self) -> None:
-        """The connection ended: AWS sends again what is held."""
+        """Drops held orders at the end of the connection: AWS sends them again."""
         self._held.clear()
         self.counters.held = 0
 

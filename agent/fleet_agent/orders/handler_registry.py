@@ -33,7 +33,7 @@ _OTHERS = frozenset(("job.json",))
 _NAME_CHARACTERS = 80  # of a handler's name in a file name
 
 
-class Roster:
+class HandlerRegistry:
     """The handlers of a configuration.
 
     Args:
@@ -136,19 +136,19 @@ class Roster:
         return min((handler.due for handler in self), default=math.inf)
 
     def act(self) -> None:
-        """A deadline has passed."""
+        """Handles a deadline that has passed."""
         now = self._context.clock.monotonic()
         for handler in list(self):
             if handler.due <= now:
                 handler.act()
 
     def disconnected(self) -> None:
-        """The connection ended: AWS sends again what is not acknowledged."""
+        """Handles the end of the connection: AWS sends again what is not acknowledged."""
         for handler in self:
             handler.disconnected()
 
     def close(self) -> None:
-        """Ends what goes on; call it while answers can still leave."""
+        """Ends what is in progress; call it while answers can still be sent."""
         for handler in self:
             handler.close()
 

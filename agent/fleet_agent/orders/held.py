@@ -42,7 +42,7 @@ class HeldOrders:
             self._by_id[order.identity] = item
 
     def acknowledge_with(self, identity: str, acknowledge: Callable[[], None]) -> None:
-        """A held order was delivered again; perhaps as the same packet, whose acknowledgement would count for both."""
+        """Handles another delivery of a held order, perhaps the same packet: acknowledging one would count for both."""
         self._by_id[identity].acknowledge.append(acknowledge)
 
     def has(self, identity: str) -> bool:
@@ -62,7 +62,7 @@ class HeldOrders:
             self._left(item)
 
     def clear(self) -> None:
-        """The connection ended: what is held comes again."""
+        """Drops all at the end of the connection: AWS sends them again."""
         while self._orders:
             self.first()
 

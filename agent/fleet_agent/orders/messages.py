@@ -15,7 +15,7 @@ from fleet_agent.health.status import Traffic
 from fleet_agent.orders import deduplicate
 from fleet_agent.orders.answer import Answers, refusal
 from fleet_agent.orders.handler import Handler
-from fleet_agent.orders.handler_registry import Kind, Roster
+from fleet_agent.orders.handler_registry import HandlerRegistry, Kind
 from fleet_agent.orders.order import Arrived, Order
 from fleet_agent.orders.outcome import BAD_ID, failure
 from fleet_agent.printable import printable
@@ -40,7 +40,7 @@ class Messages:
     """All messages that are neither jobs nor commands.
 
     Args:
-        roster: The handlers.
+        registry: The handlers.
         answers: Where outcomes go.
         traffic: Counts messages that no subscription matches.
         clock: Limits how often they are logged.
@@ -49,18 +49,18 @@ class Messages:
 
     def __init__(
         self,
-        roster: Roster,
+        registry: HandlerRegistry,
         answers: Answers,
         traffic: Traffic,
         clock: Clock,
         direct: str | None = None,
     ) -> None:
-        self._roster = roster
+        self._registry = registry
         self._answers = answers
         self._traffic = traffic
         self._clock = clock
         self._entries: list[_Entry] = []
-        self._direct = roster.named(direct) if direct else None
+        self._direct = registry.named(direct) if direct else None
         self._log_at: float | None = None
         self._unlogged = 0
 
@@ -160,9 +160,9 @@ class Messages:
 
     def _handler(self, found: str, subscription: Subscription) -> Handler | None:
         if subscription.handler is not None:
-            return self._roster.named(subscription.handler)
+            return self._registry.named(subscription.handler)
         plain: Kind | None = subscription.exec or subscription.file or subscription.socket
         kind = plain or subscription.upload_bundle
         if kind is None:
             return None
-        return self._roster.own(subscription.name or found, found, kind)
+        return self._registry.own(subscription.name or found, found, kind)

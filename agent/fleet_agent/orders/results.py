@@ -155,7 +155,7 @@ class Results:
 
 
 def _nothing() -> None:
-    """There is nothing to forget."""
+    """Does nothing."""
 
 
 def _shown(order: Order) -> str:

@@ -54,25 +54,25 @@ class OrderTopic:
         self._failed_at: float | None = None  # monotonic seconds
 
     def rotated(self, credential: Credential) -> None:
-        """The credential was replaced by this one."""
+        """Notes that this credential has replaced the old one."""
         self._credential = credential
         self._failed_at = None
 
     def failed(self, _error: AgentError) -> None:
-        """The credential was not replaced."""
+        """Notes that the credential was not replaced."""
         self._failed_at = self._clock.monotonic()
 
     def connected(self) -> None:
-        """Nothing is asked."""
+        """Does nothing: nothing has to be asked for."""
 
     def granted(self) -> None:
-        """Nothing is asked."""
+        """Does nothing: nothing has to be asked for."""
 
     def disconnected(self) -> None:
-        """Nothing is under way."""
+        """Does nothing: nothing is in progress."""
 
     def act(self) -> None:
-        """Nothing is ever due."""
+        """Does nothing: there are no deadlines."""
 
     def take(self, message: Arrived) -> Receipt:
         """Takes a message, if it is an order.
@@ -111,7 +111,7 @@ class OrderTopic:
         return True
 
     def _ordered(self, message: Arrived) -> None:
-        """It is carried out now."""
+        """Carries it out now."""
 
     def _passed(self, proven: float) -> float:
         return passed(proven, self._credential.uptime, self._clock)
@@ -137,7 +137,7 @@ class RotateOperation:
         self._failure: AgentError | None = None
 
     def rotated(self, credential: Credential) -> None:
-        """The credential was replaced by this one."""
+        """Notes that this credential has replaced the old one."""
         self._credential = credential
         self._job = self._failure = None
 
@@ -152,7 +152,7 @@ class RotateOperation:
         return None
 
     def begin(self, _document: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the job's details say from now on."""
+        """Returns the job's details from now on."""
         self._failure = None
         return {"from": self._credential.certificate_id}
 
@@ -161,7 +161,7 @@ class RotateOperation:
         return "from" in details
 
     def carry_out(self, job: str, _details: Mapping[str, str]) -> None:
-        """The loop does it now."""
+        """Asks the loop to do it now."""
         self._job = job
 
     def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
@@ -213,7 +213,7 @@ class MoveOperation(RotateOperation):
         )
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
-        """What the job's details say from now on."""
+        """Returns the job's details from now on."""
         return {**super().begin(document), "to": document["to"]}
 
     def is_begun(self, document: Mapping[str, Any], details: Mapping[str, str]) -> bool:
@@ -221,7 +221,7 @@ class MoveOperation(RotateOperation):
         return super().is_begun(document, details) and details.get("to") == document["to"]
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
-        """The loop does it now."""
+        """Asks the loop to do it now."""
         super().carry_out(job, details)
         self.destination = details["to"]
 
@@ -235,7 +235,7 @@ class MoveOperation(RotateOperation):
         return Conclusion(has_succeeded=False, details={**found.details, "reason": reason})
 
     def moved(self) -> list[Outgoing]:
-        """The device has moved: what is left to say where it was."""
+        """Returns what is still to be reported in the old account, now that the device has moved."""
         job, self._job = self._job, None
         if job is None:
             return []

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from fleet_agent.credentials.model import Credential
 from fleet_agent.errors import AgentError
-from fleet_agent.orders.handler_registry import Roster
+from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import Arrived
 from fleet_agent.session.message import Outgoing
@@ -21,7 +21,7 @@ class Receipt(enum.Enum):
     ROTATE = "an order to replace the credential now"
 
 
-class Taker(Protocol):
+class Receiver(Protocol):
     """Takes messages of one kind, and acts at deadlines."""
 
     @property
@@ -29,29 +29,29 @@ class Taker(Protocol):
         """When ``act`` is to be called (monotonic seconds)."""
 
     def act(self) -> None:
-        """The deadline has passed."""
+        """Handles a deadline that has passed."""
 
     def connected(self) -> None:
-        """The connection stands."""
+        """Handles a new connection."""
 
     def disconnected(self) -> None:
-        """The connection ended."""
+        """Handles the end of the connection."""
 
     def granted(self) -> None:
-        """A topic filter is granted that was not: messages may have been missed."""
+        """Handles a topic filter that is granted now and was not before: messages may have been missed."""
 
     def take(self, message: Arrived) -> Receipt:
-        """Looks at a message."""
+        """Takes a message, if it is one of these."""
 
 
 class RotationObserver(Protocol):
     """Learns how a rotation or a move went, which the agent carries out itself."""
 
     def rotated(self, credential: Credential) -> None:
-        """The credential was replaced by this one."""
+        """Notes that this credential has replaced the old one."""
 
     def failed(self, error: AgentError) -> None:
-        """The credential was not replaced."""
+        """Notes that the credential was not replaced."""
 
 
 class Mover(Protocol):
@@ -60,75 +60,75 @@ class Mover(Protocol):
     destination: str | None
 
     def moved(self) -> list[Outgoing]:
-        """The device has moved: what is left to say where it was."""
+        """Returns what is still to be reported in the old account, now that the device has moved."""
 
 
 class Orders:
     """Routes what comes down.
 
     Args:
-        takers: Offered each message, in this order.
+        receivers: Offered each message, in this order.
         messages: Gets what none of them takes.
-        roster: The handlers.
+        registry: The handlers.
         observers: Learn how a rotation went.
         move: Where the device may be moved; None: nowhere.
     """
 
     def __init__(
         self,
-        takers: Sequence[Taker],
+        receivers: Sequence[Receiver],
         messages: Messages,
-        roster: Roster,
+        registry: HandlerRegistry,
         observers: Sequence[RotationObserver],
         move: Mover | None,
     ) -> None:
-        self._takers = takers
+        self._receivers = receivers
         self._messages = messages
-        self._roster = roster
+        self._registry = registry
         self._observers = observers
         self._move = move
         self.is_logged: Callable[[str], bool] = messages.is_logged
 
     @property
-    def roster(self) -> Roster:
+    def registry(self) -> HandlerRegistry:
         """The handlers, for the status."""
-        return self._roster
+        return self._registry
 
     @property
     def last(self) -> Iterable[Mapping[str, str | None]]:
         """The last orders, with outcome and time."""
-        return self._roster.last
+        return self._registry.last
 
     def take(self, message: Arrived) -> Receipt:
         """Gives a message to the one that takes it."""
-        for taker in self._takers:
-            if (receipt := taker.take(message)) is not Receipt.NOT_OURS:
+        for receiver in self._receivers:
+            if (receipt := receiver.take(message)) is not Receipt.NOT_OURS:
                 return receipt
         return Receipt.TAKEN if self._messages.take(message) else Receipt.HELD
 
     def connected(self) -> None:
-        """The connection stands: ask for what waits in the cloud."""
-        for taker in self._takers:
-            taker.connected()
+        """Asks, on a new connection, for what waits in the cloud."""
+        for receiver in self._receivers:
+            receiver.connected()
 
     def granted(self) -> None:
-        """A topic filter is granted that was not: ask for what may have been missed."""
-        for taker in self._takers:
-            taker.granted()
+        """Asks for what may have been missed before a topic filter was granted."""
+        for receiver in self._receivers:
+            receiver.granted()
 
     def disconnected(self) -> None:
-        """The connection ended: what is not acknowledged comes again."""
-        for taker in self._takers:
-            taker.disconnected()
-        self._roster.disconnected()
+        """Handles the end of the connection: AWS sends again what is not acknowledged."""
+        for receiver in self._receivers:
+            receiver.disconnected()
+        self._registry.disconnected()
 
     def rotated(self, credential: Credential) -> None:
-        """The credential was replaced by this one."""
+        """Notes that this credential has replaced the old one."""
         for observer in self._observers:
             observer.rotated(credential)
 
     def failed(self, error: AgentError) -> None:
-        """The credential was not replaced."""
+        """Notes that the credential was not replaced."""
         for observer in self._observers:
             observer.failed(error)
 
@@ -140,20 +140,20 @@ class Orders:
         return found
 
     def moved(self) -> list[Outgoing]:
-        """The device has moved: what is left to say where it was."""
+        """Returns what is still to be reported in the old account, now that the device has moved."""
         return self._move.moved() if self._move else []
 
     @property
     def due(self) -> float:
         """When ``act`` is to be called (monotonic seconds)."""
-        return min((self._roster.due, *(taker.due for taker in self._takers)))
+        return min((self._registry.due, *(receiver.due for receiver in self._receivers)))
 
     def act(self) -> None:
-        """A deadline has passed."""
-        self._roster.act()
-        for taker in self._takers:
-            taker.act()
+        """Handles a deadline that has passed."""
+        self._registry.act()
+        for receiver in self._receivers:
+            receiver.act()
 
     def close(self) -> None:
-        """Ends what goes on; call it while answers can still leave."""
-        self._roster.close()
+        """Ends what is in progress; call it while answers can still be sent."""
+        self._registry.close()

@@ -27,11 +27,11 @@ class Suspects:
         return self._ends.get(_mark(message), 0) >= TIMES
 
     def handled(self, message: Message, now: float) -> None:
-        """It was handled, or is being handled, at ``now`` (monotonic seconds)."""
+        """Notes that it was, or is being, handled at ``now`` (monotonic seconds)."""
         self._last = (_mark(message), now)
 
     def ended(self, now: float) -> None:
-        """The connection ended."""
+        """Handles the end of the connection."""
         if self._last is not None and now - self._last[1] <= SOON:
             mark = self._last[0]
             self._ends[mark] = self._ends.pop(mark, 0) + 1
@@ -40,7 +40,7 @@ class Suspects:
         self._last = None
 
     def forget(self) -> None:
-        """The connection has stood for a while: a message that looks the same is a new one."""
+        """Forgets all once a connection has lasted for a while: an equal message is then a new one."""
         self._ends.clear()
 
 

@@ -138,7 +138,7 @@ class Child:
             self._mailbox.watch(process.stderr.fileno(), self._read_errors)
 
     def act(self) -> None:
-        """Its time has passed, or it could not be started; or it may print again."""
+        """Handles a deadline: its time limit, a failed start, or the pause of its output."""
         if self._again_at <= self._clock.monotonic() < self._ends_at:
             self._go_on()
         elif self._failure is not None:
@@ -203,7 +203,7 @@ class Child:
         return bool(chunk)
 
     def _read(self, pipe: IO[bytes] | None) -> bytes:
-        """What is there; nothing when it is closed or there is nothing yet."""
+        """Reads what is available; nothing if it is closed or empty."""
         if pipe is None or pipe not in self._pipes:
             return b""
         try:

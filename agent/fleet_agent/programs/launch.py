@@ -53,7 +53,7 @@ def keep_from_reaper(process: "subprocess.Popen[bytes]") -> "subprocess.Popen[by
 
 
 def running() -> set[int]:
-    """The process ids of the programs that their starters still have to wait for."""
+    """Returns the process ids of programs that are still waited for."""
     return {process.pid for process in _started if process.returncode is None}
 
 

@@ -195,7 +195,7 @@ class ProvisioningClient:
         return answers.registration(model)
 
     def close(self) -> None:
-        """Disconnects; nothing of this session is listened to afterwards."""
+        """Disconnects; later events of this session are ignored."""
         self.is_open = False
         self._conversation.close()
 

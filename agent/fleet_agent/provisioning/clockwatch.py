@@ -79,7 +79,7 @@ class ClockWatch:
         return max(0.0, limit - (passed - self._doubted_since))
 
     def error(self) -> UnreachableError:
-        """The error that names the clock as what is waited for, and why."""
+        """Returns the error that names the clock as the reason to wait, and why."""
         now = self._clock.wall()
         if now < self._first_day:
             why = f"which cannot be right before {clock.text(self._first_day)}{self._begins}"

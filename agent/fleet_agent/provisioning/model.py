@@ -35,7 +35,7 @@ class Given:
 
 @record
 class Plan:
-    """What is asked for now, by flags, file or both.
+    """The identity that is wanted, by flags, file or both.
 
     ``csr`` is a request made elsewhere, ``csr_key`` its key if the device is to have it. ``hardware_token`` is where
     the device's key is made, under ``label`` the first time. ``given`` is what is adopted; then nothing is asked for.
@@ -107,7 +107,7 @@ class Operation(enum.Enum):
 
 
 class RejectedError(Exception):
-    """AWS answered on ``…/rejected``; any part may be missing. ``machine.judge`` puts it into words."""
+    """AWS's answer on ``…/rejected``; any part may be missing. ``machine.judge`` words it."""
 
     def __init__(
         self, operation: Operation, status_code: int | None, error_code: str, message: str

@@ -24,10 +24,10 @@ class Report(Protocol):
     """Where provisioning reports its progress."""
 
     def step(self, name: Milestone, detail: str = "") -> None:
-        """A step is done; ``detail``: a few words."""
+        """Reports a finished step; ``detail``: a few words."""
 
     def waiting(self, why: str, seconds: float, problem: AgentError | None = None) -> None:
         """Something failed and is tried again after ``seconds``; with a ``problem``, a person must act first."""
 
     def problem(self, problem: AgentError) -> None:
-        """Provisioned, but something should be looked at."""
+        """Reports a problem of a device that is provisioned all the same."""

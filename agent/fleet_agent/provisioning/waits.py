@@ -31,7 +31,7 @@ class Waits:
         self._is_clock_reported = False
 
     def over(self) -> None:
-        """The step is done: nothing is waited for."""
+        """Ends the wait: the step is done."""
         self._failures = 0
         self._refused_since = None
         self._cause = None

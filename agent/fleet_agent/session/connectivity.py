@@ -107,7 +107,7 @@ class Connectivity:
         self.due = math.inf
 
     def connected(self, event: Connected) -> None:
-        """The connection stands."""
+        """Handles a new connection."""
         self.is_connected = True
         self._looked = None
         self.connected_at = self._clock.monotonic()
@@ -138,7 +138,7 @@ class Connectivity:
             self._watcher.failed(event, looked.error)
 
     def ended(self, event: Disconnected) -> None:
-        """The connection ended; awscrt opens another one."""
+        """Counts an ended connection; awscrt opens another one."""
         self.is_connected = False
         self.due = math.inf
         words, remedy = _ending(event)
@@ -156,7 +156,7 @@ class Connectivity:
         self._session.reconnect()
 
     def act(self) -> None:
-        """The connection has lasted for a while: whatever disturbed it is gone."""
+        """Clears the problems of a connection that has lasted for a while."""
         self.due = math.inf
         self._endings.clear()
         for kind in (table.UNSTABLE, table.MAYBE_CLONED):

@@ -213,7 +213,7 @@ class Conversation:
         return self.session
 
     def close(self) -> None:
-        """Disconnects; nothing of this session is listened to afterwards."""
+        """Disconnects; later events of this session are ignored."""
         self.session.close()
 
     def _next_event(self, until: float) -> object | None:

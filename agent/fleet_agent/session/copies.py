@@ -24,7 +24,7 @@ class Copies:
         self._are_sent: bool | None = None
 
     def connected(self) -> None:
-        """The connection stands, perhaps to another server."""
+        """Starts over on a new connection, perhaps to another server."""
         self._are_sent = None
 
     def has(self, message: Message, count: int, now: float) -> bool:

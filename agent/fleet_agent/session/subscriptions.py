@@ -96,7 +96,7 @@ class Subscriptions:
         return min((item.due for item in self._filters.values()), default=math.inf)
 
     def connected(self, *, rejoined: bool) -> None:
-        """The connection stands: subscribes to all, also in a rejoined session, since the configuration may be new."""
+        """Subscribes to all filters on a new connection, even in a resumed session: the configuration may be new."""
         self._is_connected = True
         self._copies.connected()
         now = self._clock.monotonic()
@@ -113,7 +113,7 @@ class Subscriptions:
         self.act()
 
     def disconnected(self) -> None:
-        """The connection ended. A filter that was under way may be the reason: it is tried again later, alone."""
+        """Handles the end of the connection: a filter in flight may be the reason, so it is retried later, alone."""
         self._is_connected = False
         now = self._clock.monotonic()
         under_way = self._under_way()

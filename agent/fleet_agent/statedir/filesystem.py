@@ -54,7 +54,7 @@ def try_out(state_dir: Path) -> None:
 
 
 def without_locks(state_dir: Path, error: OSError) -> StateDirectoryError:
-    """The error of a state directory in which no file can be locked."""
+    """Returns the error for a state directory in which no file can be locked."""
     return _unfit(state_dir, f"has no locks ({error.strerror})", "state-no-locks")
 
 

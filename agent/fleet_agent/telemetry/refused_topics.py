@@ -41,19 +41,19 @@ class RefusedTopics:
             self.accepted(topic)
 
     def add(self, topic: str, error: AgentError) -> None:
-        """AWS does not take a message on this topic."""
+        """Notes that AWS refuses messages on this topic."""
         if topic in self._refused or len(self._refused) < KEPT:
             self._refused.add(topic)
             self._problems.topic(topic, error)
 
     def accepted(self, topic: str) -> None:
-        """AWS takes messages on this topic."""
+        """Notes that AWS accepts messages on this topic."""
         if topic in self._refused:
             self._refused.remove(topic)
             self._problems.topic(topic, None)
 
     def ended_connection(self, topic: str) -> None:
-        """A message on this topic ended the connection twice."""
+        """Notes that a message on this topic ended the connection twice."""
         self._enders_shown[topic] = self._clock.monotonic() + ENDERS_SHOWN
         self.add(topic, verdict.ended_connection(topic))
 
@@ -77,7 +77,7 @@ class RefusedTopics:
         self._ender_backoff.block(topic.number, POLICY, self._clock.monotonic())
 
     def received(self, topic: Topic) -> None:
-        """AWS has readings of this topic: nothing is wrong with it."""
+        """Notes that AWS has accepted readings of this topic."""
         self._backoff.clear(topic.number)
         self._ender_backoff.clear(topic.number)
         if self._refused:

@@ -58,7 +58,7 @@ class _Attempt:
 
 
 class CredentialsCache:
-    """All role aliases.
+    """The credentials of all role aliases.
 
     Args:
         settings: Name the endpoint and the aliases.

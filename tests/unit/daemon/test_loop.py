@@ -25,7 +25,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
-from fleet_agent.orders.handler_registry import Roster
+from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.router import Orders
 from fleet_agent.orders.suspects import Suspects
@@ -82,14 +82,14 @@ class Made:
         health = Health(folder, clock)
         self.queue = Queue(folder / "q", telemetry.queue, clock)
         self.publisher = Publisher(self.queue, telemetry, clock, Refusals(health))
-        roster = Roster(
+        registry = HandlerRegistry(
             folder / "orders",
             {},
             mailbox,
             HandlerContext(clock=clock, health=health, reserved=NOTHING_OWN),
         )
         answers = Answers(cast("Any", None), ())
-        orders = Orders([], Messages(roster, answers, health.traffic, clock), roster, [], None)
+        orders = Orders([], Messages(registry, answers, health.traffic, clock), registry, [], None)
         self.session = session = Broker(mailbox)
         session.start()
         suspects = Suspects()

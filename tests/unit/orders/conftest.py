@@ -16,7 +16,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import Counters, HandlerContext
-from fleet_agent.orders.handler_registry import Roster
+from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import MESSAGE
 from fleet_agent.session.message import Outgoing
@@ -81,20 +81,22 @@ class Bench:
         self.shared = HandlerContext(clock=self.clock, health=self.health, reserved=NOTHING_OWN)
         answers = Answers(self._answer, self.own)
         self.shared.reporters[MESSAGE] = answers
-        self.roster = Roster(self.folder / "orders", self.handlers, self.mailbox, self.shared)
+        self.registry = HandlerRegistry(
+            self.folder / "orders", self.handlers, self.mailbox, self.shared
+        )
         self.messages = Messages(
-            self.roster, answers, self.health.traffic, self.clock, self.direct
+            self.registry, answers, self.health.traffic, self.clock, self.direct
         )
 
     def listen(self, *subscriptions: Subscription) -> None:
         """Begins again with these."""
-        self.roster.close()
+        self.registry.close()
         self._new()
         self.live(*subscriptions)
 
     def die(self) -> None:
         """As after kill -9: nothing is told, nothing tidied."""
-        for handler in self.roster:
+        for handler in self.registry:
             handler._work.close()
         self.answers.clear()
         self._new()
@@ -103,9 +105,9 @@ class Bench:
         """Begins, with the subscriptions from before where none are given."""
         self._subscriptions = subscriptions or self._subscriptions
         self.messages.configure([(item.topic, item) for item in self._subscriptions])
-        self.roster.tidy()
-        if self.roster.due <= self.clock.monotonic():
-            self.roster.act()
+        self.registry.tidy()
+        if self.registry.due <= self.clock.monotonic():
+            self.registry.act()
 
     def send(self, topic: str, payload: bytes = b"", **more: Any) -> None:
         self.messages.take(Arriving(topic=topic, payload=payload, **more))
@@ -114,10 +116,10 @@ class Bench:
         limit = self.clock.monotonic() + LIMIT
         while not is_done():
             assert self.clock.monotonic() < limit
-            if self.clock.monotonic() >= self.roster.due:
-                self.roster.act()
+            if self.clock.monotonic() >= self.registry.due:
+                self.registry.act()
             elif isinstance(
-                event := self.mailbox.wait(min(self.roster.due, self.clock.monotonic() + 0.1)),
+                event := self.mailbox.wait(min(self.registry.due, self.clock.monotonic() + 0.1)),
                 Ready,
             ):
                 event.act()
@@ -141,7 +143,7 @@ class Bench:
         return answer.said
 
     def counters(self, name: str = "h") -> Counters:
-        return self.roster.counters[name]
+        return self.registry.counters[name]
 
     @property
     def problems(self) -> dict[str, str]:
@@ -166,7 +168,7 @@ class Bench:
             self.unacknowledged.append(on_end)
 
     def close(self) -> None:
-        self.roster.close()
+        self.registry.close()
         assert not self.mailbox._watched
 
 

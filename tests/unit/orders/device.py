@@ -17,7 +17,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
 from fleet_agent.orders.handler_context import HandlerContext
-from fleet_agent.orders.handler_registry import FOLDER, Roster
+from fleet_agent.orders.handler_registry import FOLDER, HandlerRegistry
 from fleet_agent.orders.order import JOB
 from fleet_agent.orders.rotation import MoveOperation
 from fleet_agent.orders.router import Receipt
@@ -85,7 +85,7 @@ class Device:
         self.is_connected = False
         self._events.clear()
         self.shared = HandlerContext(clock=self.clock, health=self.health, reserved=NOTHING_OWN)
-        self.roster = Roster(
+        self.registry = HandlerRegistry(
             self.folder / FOLDER, self._configuration.handlers, self.mailbox, self.shared
         )
         context = OrdersContext(
@@ -101,16 +101,16 @@ class Device:
         )
         self.move = MoveOperation(self.credential, self._moves) if self._moves.names else None
         self.jobs, self.rotation = make_jobs(
-            context, self.roster, self.shared, self._publish, self.move
+            context, self.registry, self.shared, self._publish, self.move
         )
         self.shared.reporters[JOB] = self.jobs
-        self.roster.tidy()
-        if self.roster.due <= self.clock.monotonic():
-            self.roster.act()
+        self.registry.tidy()
+        if self.registry.due <= self.clock.monotonic():
+            self.registry.act()
 
     def die(self) -> None:
         """As after kill -9."""
-        for handler in self.roster:
+        for handler in self.registry:
             handler._work.close()
         self._events.clear()
 
@@ -122,7 +122,7 @@ class Device:
         self.is_connected = False
         self._events.clear()
         self.jobs.disconnected()
-        self.roster.disconnected()
+        self.registry.disconnected()
 
     def _publish(self, message: Outgoing) -> None:
         if self.is_connected:
@@ -148,11 +148,11 @@ class Device:
         while not is_done():
             now = self.clock.monotonic()
             assert now < limit, [(job.id, job.status, job.said) for job in self.cloud.jobs]
-            due = min(self.roster.due, self.jobs.due)
+            due = min(self.registry.due, self.jobs.due)
             if self._events:
                 self._events.popleft()()
             elif now >= due:
-                self.roster.act()
+                self.registry.act()
                 self.jobs.act()
             elif isinstance(event := self.mailbox.wait(min(due, now + 0.05)), Ready):
                 event.act()
@@ -169,7 +169,7 @@ class Device:
         return job.status, job.details
 
     def close(self) -> None:
-        self.roster.close()
+        self.registry.close()
         assert not self.mailbox._watched
 
 

@@ -40,11 +40,11 @@ class Device:
     def live(self) -> None:
         bench = self.bench
         self.commands = Commands(
-            self._settings, "pump-7", bench.roster.named, self._publish, bench.clock
+            self._settings, "pump-7", bench.registry.named, self._publish, bench.clock
         )
         bench.shared.reporters[COMMAND] = self.commands
-        if bench.roster.due <= bench.clock.monotonic():
-            bench.roster.act()
+        if bench.registry.due <= bench.clock.monotonic():
+            bench.registry.act()
         self.commands.connected()
 
     def restart(self) -> None:
@@ -145,7 +145,7 @@ def test_what_takes_a_while_is_in_progress_first_and_the_end_waits_for_that(
     device.bench.clock.go(commands.SOON)
     assert device.hears() == [("e-1", {"status": "IN_PROGRESS"})]
     (tmp_path / "go").touch()
-    device.bench.turn(lambda: device.bench.roster.counters["slow"].handled)
+    device.bench.turn(lambda: device.bench.registry.counters["slow"].handled)
     assert device.said == []
     device.answered("e-1")
     (said,) = device.hears()
@@ -272,7 +272,7 @@ def test_one_whose_time_is_over_before_its_turn_is_not_begun(
     device.request("e-1", {"operation": "slow"})
     device.request("e-2", {"operation": "slow"}, expiry=0)
     (tmp_path / "go").touch()
-    device.bench.turn(lambda: device.bench.roster.counters["slow"].failed)
+    device.bench.turn(lambda: device.bench.registry.counters["slow"].failed)
     assert (tmp_path / "log").read_text() == "x\n"
     ended = dict(device.hears(2))
     assert ended["e-2"] == {
@@ -312,7 +312,7 @@ def test_what_was_held_or_refused_when_the_connection_ended_comes_again(
     assert device.request("e-2", {"operation": "a", "n": 2}) is Receipt.HELD
     assert device.request("e-3", {"operation": "b"}) is Receipt.HELD
     device.commands.disconnected()
-    bench.roster.disconnected()
+    bench.registry.disconnected()
     device.said.clear()
     device.commands.connected()
     for number, operation in enumerate("aab", 1):
@@ -502,7 +502,7 @@ def test_what_was_not_safe_when_the_connection_ended_is_a_new_one_and_what_was_i
         asking.request(f"e-{number}", ASK)
     assert asking.request("e-4", {"operation": "explode"}) is Receipt.HELD
     asking.commands.disconnected()
-    asking.bench.roster.disconnected()
+    asking.bench.registry.disconnected()
     heard(asking)
     asking.commands.connected()
     # Of the one that is held, and of the one that is refused, this process knows no more.

@@ -62,7 +62,7 @@ def drive(bench: Bench, pending: list[str]) -> None:
     while pending:
         bench.messages.take(arriving(pending[0]))
         pending.pop(0)
-    handler = next(iter(bench.roster))
+    handler = next(iter(bench.registry))
     bench.turn(lambda: handler._current is None and len(handler._queue) == 0)
 
 

@@ -160,7 +160,7 @@ def test_a_stop_ends_the_program_and_tells_its_sender(bench: Bench, tmp_path: Pa
     bench.send("cmd/a")
     bench.turn((tmp_path / "pid").exists)
     bench.turn((tmp_path / "pid").read_text)
-    bench.roster.close()
+    bench.registry.close()
     (answer,) = bench.answered()
     assert answer.said["error"] == "stopped"
     with pytest.raises(ProcessLookupError):
@@ -222,7 +222,7 @@ def test_a_bundle_is_put_into_s3_by_the_doctor_whatever_it_finds(
         '{"bundle": {"key": "a/b"}, "findings": ["%s"]}' % ("x" * 200_000)
     )
     bench.send("cmd/a", b"whatever")
-    assert 89 < bench.roster.due - bench.clock.monotonic() <= 90
+    assert 89 < bench.registry.due - bench.clock.monotonic() <= 90
     assert bench.answered()[0].said == {
         "status": 0,
         "stdout": '{"bundle": {"key": "a/b"}}',

@@ -52,11 +52,11 @@ class Board:
         self.bench._new()
         self.bench.shared.reporters[JOB] = self
         for name in self.bench.handlers:
-            self.bench.roster.named(name)
+            self.bench.registry.named(name)
 
     def die(self) -> None:
         """As after kill -9, and there again; nothing is done yet."""
-        for handler in self.bench.roster:
+        for handler in self.bench.registry:
             handler._work.close()
         self.live()
 
@@ -68,7 +68,7 @@ class Board:
         self.forget.append(forget)
 
     def __getitem__(self, name: str) -> Doer:
-        return self.bench.roster.named(name)
+        return self.bench.registry.named(name)
 
     def give(self, name: str, identity: str | None, origin: str = JOB, **more: Any) -> bool:
         order = Order(payload=more.pop("payload", b"do"), identity=identity, origin=origin, **more)
@@ -240,7 +240,7 @@ def test_one_that_is_not_wanted_any_more_is_ended_wherever_it_is(board: Board) -
     for identity in ("a", "b", "c", "d", "e"):
         board.give("run", identity)
     board["run"].cancel("e")
-    board.bench.roster.cancel("c")
+    board.bench.registry.cancel("c")
     assert board.files("run") == ["1.begun.json", "2.json", "4.json"]
     assert board.acknowledged == ["a", "b", "c", "d"]
     board["run"].cancel("nobody")
@@ -300,7 +300,7 @@ def test_one_that_the_disk_does_not_give_is_read_again_later(board: Board) -> No
     path.unlink()
     path.write_bytes(data)
     board.bench.clock.go(AGAIN)
-    board.bench.roster.act()
+    board.bench.registry.act()
     board.answers()
     assert board.said == [("a", ""), ("b", "")]
 

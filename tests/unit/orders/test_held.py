@@ -45,7 +45,7 @@ def test_what_is_held_when_the_connection_ends_comes_again_and_is_done_once(benc
             bench.send("cmd", b"%d" % number, acknowledge=lambda: acknowledged.append(how))
 
     send(range(5), "first")
-    bench.roster.disconnected()
+    bench.registry.disconnected()
     assert bench.counters().held == 0
     send(range(2, 5), "again")
     assert [answer.said["stdout"] for answer in bench.answered(5)] == ["0", "1", "2", "3", "4"]

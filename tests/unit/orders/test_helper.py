@@ -168,7 +168,7 @@ def test_a_helper_that_hangs_costs_its_time_limit(
     connection, _ = helper.accept()
     say(connection, STARTED)
     bench.turn_once()
-    assert 29 < bench.roster.due - bench.clock.monotonic() <= 30, (
+    assert 29 < bench.registry.due - bench.clock.monotonic() <= 30, (
         "and what it takes to report that"
     )
     bench.clock.go(30)
@@ -406,7 +406,7 @@ def test_canceled_while_the_agent_was_away_it_is_ended_on_its_return(
     connection, canceled = helper.accept()
     assert canceled == {"cancel": asked["order"]}
     say(connection, {"outcome": "running"})
-    device.turn(lambda: device.roster.due < device.clock.monotonic() + 3)
+    device.turn(lambda: device.registry.due < device.clock.monotonic() + 3)
     device.clock.go(2)
     device.turn(helper.has_caller)  # it is asked until it has ended
     connection, again = helper.accept()

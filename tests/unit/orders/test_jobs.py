@@ -180,7 +180,7 @@ def test_a_command_is_split_at_commas_and_runs_without_a_shell(make: Make) -> No
     assert (status, details["reason"][:30]) == ("REJECTED", 'the step "Run-Command" has no ')
     assert ran("false", "j3")[0] == "FAILED"
     assert ran("echo,a\0b", "j4")[0] == "REJECTED"
-    assert list(device.roster.counters) == ["run-command"]
+    assert list(device.registry.counters) == ["run-command"]
 
 
 def test_jobs_are_carried_out_in_order_and_what_was_missed_is_asked_for(
@@ -218,7 +218,7 @@ def test_canceled_while_it_runs_the_program_is_ended_and_the_next_job_follows(
     with pytest.raises(ProcessLookupError):
         os.kill(pids(tmp_path)[0], 0)
     assert job.status == "CANCELED"
-    assert device.roster.counters["sleep"].failed == 0
+    assert device.registry.counters["sleep"].failed == 0
 
 
 def test_canceled_while_the_device_was_away_it_is_ended_on_return(
@@ -232,7 +232,7 @@ def test_canceled_while_the_device_was_away_it_is_ended_on_return(
     device.cloud.cancel(job)
     device.connect()
     device.settle()
-    assert not next(iter(device.roster)).keeps("job:j1:1:0")
+    assert not next(iter(device.registry)).keeps("job:j1:1:0")
     assert not (tmp_path / "orders" / "job.json").exists()
 
 
@@ -260,7 +260,9 @@ def test_a_job_whose_end_was_not_heard_is_reported_again_and_not_done_again(
     device: Device, tmp_path: Path
 ) -> None:
     job = device.cloud.create("j1", {"operation": "log", "args": ["once"]})
-    device.turn(lambda: device.roster.counters["log"].waiting == 0 and job.status == "IN_PROGRESS")
+    device.turn(
+        lambda: device.registry.counters["log"].waiting == 0 and job.status == "IN_PROGRESS"
+    )
     device.cloud.is_deaf = True
     device.turn(lambda: device.jobs._progress and device.jobs._progress.end)
     device.die()
@@ -450,7 +452,7 @@ def test_a_step_has_no_more_time_than_its_job(asking: Device, program: Program) 
     job.seconds = 50
     asking.settle()
     connection, _ = program.accept()
-    assert 49 < asking.roster.due - asking.clock.monotonic() <= 50
+    assert 49 < asking.registry.due - asking.clock.monotonic() <= 50
     asking.clock.go(50)
     asking.turn(lambda: job.status == "FAILED")
     connection.close()
@@ -546,7 +548,7 @@ def test_a_new_connection_begins_no_step_again(asking: Device, program: Program)
     assert len(job.said) == 2, "taken, and its step"
     answers(asking, connection)
     assert job.status == "SUCCEEDED"
-    assert asking.roster.counters["ask"].duplicates == 0
+    assert asking.registry.counters["ask"].duplicates == 0
 
 
 def test_one_whose_document_is_not_for_this_device_any_more_has_failed(
@@ -567,7 +569,7 @@ def test_a_step_that_was_begun_and_of_which_nothing_is_known_is_not_begun_again(
     asking: Device, tmp_path: Path
 ) -> None:
     order = Order(payload=b"before", identity="job:j1:1:0", origin=JOB)
-    asking.roster.named("write").take(order, lambda: None)
+    asking.registry.named("write").take(order, lambda: None)
     status, details = asking.does(WRITE)
     assert (status, details["reason"]) == ("FAILED", "what became of it is not known any more")
     assert (tmp_path / "written").read_bytes() == b"before"

@@ -81,7 +81,7 @@ def test_no_depth_of_a_jobs_document_ends_the_agent(tmp_path: Path) -> None:
 
 def test_no_depth_of_a_command_ends_the_agent(bench: Bench) -> None:
     commands = Commands(
-        CommandSettings(enabled=True), "pump-7", bench.roster.named, lambda _: None, bench.clock
+        CommandSettings(enabled=True), "pump-7", bench.registry.named, lambda _: None, bench.clock
     )
     for depth in range(sys.getrecursionlimit() - 150, sys.getrecursionlimit()):
         payload = b'{"operation": %s}' % nested(depth).encode()

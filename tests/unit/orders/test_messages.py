@@ -38,7 +38,7 @@ def test_the_first_that_matches_and_has_a_handler_gets_it_alone(bench: Bench) ->
     assert bench.ask("cmd/a/other")["stdout"] == "general\n"
     assert bench.ask("work/1")["stdout"] == "shared\n"
     bench.send("elsewhere")
-    assert [item.handled for item in bench.roster.counters.values()] == [1, 1, 1]
+    assert [item.handled for item in bench.registry.counters.values()] == [1, 1, 1]
     assert bench.messages.is_logged("cmd/a/reboot")  # the first subscription asks for it
     assert not bench.messages.is_logged("work/1")
 
@@ -55,7 +55,7 @@ def test_how_each_went_is_to_be_shown_soon(bench: Bench) -> None:
 
 def test_handlers_of_one_name_are_told_apart(bench: Bench) -> None:
     bench.listen(*[saying(topic, topic, name="x") for topic in ("a", "b", "c")])
-    assert list(bench.roster.counters) == ["x", "x-2", "x-3"]
+    assert list(bench.registry.counters) == ["x", "x-2", "x-3"]
 
 
 def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(bench: Bench) -> None:
@@ -65,10 +65,10 @@ def test_no_answer_goes_where_the_device_itself_listens_or_aws_would_hang_up(ben
     topics = (*forged, "cmd/loop", "", "a/#", "a/+/b", "x" * 257, "/" * 8, "nul\0", None)
     for topic in topics:
         bench.send("cmd/a", response_topic=topic)
-    bench.turn(lambda: bench.roster.counters["cmd/#"].handled == len(topics))
+    bench.turn(lambda: bench.registry.counters["cmd/#"].handled == len(topics))
     assert bench.answers == []
     bench.send("cmd/a", correlation_data=b"x" * 65_535)
-    bench.turn(lambda: bench.roster.counters["cmd/#"].handled == len(topics) + 1)
+    bench.turn(lambda: bench.registry.counters["cmd/#"].handled == len(topics) + 1)
     assert bench.answers == []
     assert bench.ask("cmd/a", response_topic="dt/other/meter")["status"] == 0
 
@@ -95,12 +95,12 @@ def test_what_comes_while_the_agent_stops_waits_for_the_next_start(
     catting = Subscription(topic="a", exec=ExecHandler(argv=("cat",), max_waiting=2))
     writing = Subscription(topic="b", file=FileHandler(path=str(tmp_path / "x")))
     bench.listen(catting, writing)
-    bench.roster.close()
+    bench.registry.close()
     for number in range(3):
         bench.send("a", b"%d" % number, qos=0)
     assert bench.answered()[0].said["error"] == "busy"
     assert bench.ask("b", b"x") == {"status": 0}
-    assert bench.roster.due == math.inf
+    assert bench.registry.due == math.inf
     bench.listen(catting)
     assert [answer.said["stdout"] for answer in bench.answered(2)] == ["0", "1"]
 
@@ -181,11 +181,11 @@ def test_where_orders_wait_is_the_same_after_an_upgrade(
     """What waits below another name would be removed."""
     handler = ExecHandler(argv=("true",))
     if place:
-        found = bench.roster.own(name, place, handler)
+        found = bench.registry.own(name, place, handler)
     else:
         bench.handlers[name] = Handler(exec=handler)
-        found = bench.roster.named(name)
-        assert bench.roster.named(name) is found
+        found = bench.registry.named(name)
+        assert bench.registry.named(name) is found
     assert found.folder == bench.folder / "orders" / folder
 
 
@@ -195,7 +195,7 @@ def test_the_limits_of_each_kind(bench: Bench) -> None:
         "file": Handler(file=FileHandler(path="/x", max_size=7)),
         "helper": Handler(helper=HelperHandler(name="x", max_waiting=3, timeout=9.0)),
     }
-    limits = {name: bench.roster.named(name).limits for name in ("exec", "file", "helper")}
+    limits = {name: bench.registry.named(name).limits for name in ("exec", "file", "helper")}
     assert limits == {
         "exec": Limits(size=7, waiting=3, seconds=9.0),
         "file": Limits(size=7, waiting=0, seconds=0.0),
@@ -238,7 +238,7 @@ def test_no_program_learns_of_a_topic_where_no_answer_goes(bench: Bench, program
 
 def test_a_filter_that_stands_twice_has_one_handler(bench: Bench) -> None:
     bench.listen(saying("a", "x"), saying("a", "x"), saying("a", "y"))
-    assert list(bench.roster.counters) == ["a", "a-2"]
+    assert list(bench.registry.counters) == ["a", "a-2"]
     assert bench.ask("a")["stdout"] == "x\n"
 
 
@@ -270,7 +270,7 @@ def test_nothing_that_arrives_stops_the_agent(
         )
 
     def taken() -> int:
-        return sum(c.handled + c.failed + c.refused for c in bench.roster.counters.values())
+        return sum(c.handled + c.failed + c.refused for c in bench.registry.counters.values())
 
     for first in ("e", "f"):
         before = taken()

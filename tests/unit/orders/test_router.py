@@ -35,7 +35,7 @@ class Down:
         }
         bench.listen(Subscription(topic="cmd", handler="ask", log=True))
         settings = CommandSettings(enabled=True, handler="ask")
-        taken = Commands(settings, "pump-7", bench.roster.named, self.sent.append, bench.clock)
+        taken = Commands(settings, "pump-7", bench.registry.named, self.sent.append, bench.clock)
         bench.shared.reporters[COMMAND] = taken
         self.move = MoveOperation(credential(), Moves(names=("there",)))
         rotate = OrderTopic(credential(), "rotate", bench.clock)
@@ -43,7 +43,7 @@ class Down:
         self.orders = Orders(
             [taken, rotate, move],
             bench.messages,
-            bench.roster,
+            bench.registry,
             [self.move, rotate, move],
             self.move,
         )
@@ -77,7 +77,7 @@ def test_each_message_goes_to_who_takes_it(down: Down, program: Program) -> None
     assert packet["payload"] == "1"
     assert down.orders.is_logged("cmd")
     assert not down.orders.is_logged("elsewhere")
-    assert down.orders.roster is down.bench.roster
+    assert down.orders.registry is down.bench.registry
     assert down.orders.last is down.bench.shared.last
 
 
@@ -95,7 +95,7 @@ def test_a_destination_is_taken_once(down: Down) -> None:
 
 def test_where_no_move_is_allowed_there_is_none(bench: Bench) -> None:
     bench.listen(Subscription(topic="cmd"))
-    orders = Orders([], bench.messages, bench.roster, [], None)
+    orders = Orders([], bench.messages, bench.registry, [], None)
     assert (orders.take_destination(), orders.moved(), orders.due) == (None, [], math.inf)
 
 
@@ -133,7 +133,7 @@ def test_the_end_of_a_connection_is_everybodys(down: Down, program: Program) -> 
 def test_at_the_end_programs_are_ended(bench: Bench, tmp_path: Path) -> None:
     argv = ("sh", "-c", f"touch {tmp_path}/pid; exec sleep 60")
     bench.listen(Subscription(topic="cmd", exec=ExecHandler(argv=argv)))
-    orders = Orders([], bench.messages, bench.roster, [], None)
+    orders = Orders([], bench.messages, bench.registry, [], None)
     orders.take(Arriving(topic="cmd"))
     bench.turn((tmp_path / "pid").exists)
     orders.close()

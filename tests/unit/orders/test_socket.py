@@ -253,7 +253,7 @@ def test_one_that_answers_is_asked_for_nothing_more(bench: Bench, program: Progr
     (answer,) = bench.answered()
     assert answer.said == {"status": 0}
     assert bench.shared.last[-1]["reason"] is None
-    assert bench.roster.due == math.inf
+    assert bench.registry.due == math.inf
 
 
 @pytest.mark.parametrize(

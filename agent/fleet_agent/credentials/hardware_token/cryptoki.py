@@ -78,7 +78,7 @@ Value = bool | int | bytes
 
 
 class ModuleError(Exception):
-    """The module cannot be loaded; the text is the reason."""
+    """The module cannot be loaded; the text gives the reason."""
 
 
 class CryptokiError(Exception):

@@ -70,11 +70,11 @@ class ExecWork:
         return environment(order, self._name)
 
     def resume(self, _order: Order, _done: Done) -> bool:
-        """It ended with the agent, or unseen."""
+        """Reports an order as stopped: its program ended with the agent, or unobserved."""
         return False
 
     def act(self) -> None:
-        """Its time is over."""
+        """Ends it at its time limit."""
         if self._child is not None:
             self._child.act()
 

@@ -42,7 +42,7 @@ class FileWork:
         done(self._write(order))
 
     def resume(self, _order: Order, _done: Done) -> bool:
-        """It is written again when it comes again."""
+        """Does nothing: the file is written again when AWS sends the order again."""
         return False
 
     def _write(self, order: Order) -> Outcome:
@@ -61,14 +61,14 @@ class FileWork:
         return Outcome()
 
     def act(self) -> None:
-        """Nothing is ever due."""
+        """Does nothing: there are no deadlines."""
 
     def cancel(self) -> bool:
-        """Nothing goes on."""
+        """Does nothing: nothing is in progress."""
         return True
 
     def close(self) -> None:
-        """Nothing goes on."""
+        """Does nothing: nothing is in progress."""
 
 
 def place(template: str, levels: tuple[str, ...]) -> Path:

@@ -92,7 +92,7 @@ class HelperWork:
         return True
 
     def act(self) -> None:
-        """Its time is over; or it is time to ask again."""
+        """Ends it at its time limit, or asks again."""
         if self._clock.monotonic() < self._until:
             self._ask()
             return
@@ -181,7 +181,7 @@ class HelperWork:
         self.due = min(self._until, self._clock.monotonic() + _ASK_EVERY)
 
     def _unknown(self) -> None:
-        """Nothing was started, or it was long ago."""
+        """Handles an order that the helper does not know: it was not started, or long ago."""
         if self._is_started:
             words = f"the helper does not know what became of {self._handler.name}"
             self._end(failure(STOPPED, words, was_begun=True))

@@ -66,11 +66,11 @@ class SocketWork:
         self.due = self._clock.monotonic() + self._seconds
 
     def resume(self, _order: Order, _done: Done) -> bool:
-        """It is asked again."""
+        """Asks again."""
         return False
 
     def act(self) -> None:
-        """Its time is over."""
+        """Ends it at its time limit."""
         words = f"{self._handler.path} did not answer within {self._seconds:g} s"
         self._end(failure(TIMEOUT, words, was_begun=True))
 

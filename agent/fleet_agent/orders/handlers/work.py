@@ -43,7 +43,7 @@ class Work(Protocol):
         """When ``act`` is to be called (monotonic seconds); ``math.inf``: not for a deadline's sake."""
 
     def act(self) -> None:
-        """The deadline has passed."""
+        """Handles a deadline that has passed."""
 
     def cancel(self) -> bool:
         """Ends the work under way; False: it takes a while, and ``done`` is called then."""

@@ -57,12 +57,12 @@ class JobsClient:
         self.due = math.inf
 
     def connected(self) -> None:
-        """The connection stands; nothing is under way."""
+        """Starts over on a new connection."""
         self.disconnected()
         self._is_connected = True
 
     def disconnected(self) -> None:
-        """The connection ended: nothing is awaited any more, and nothing is asked."""
+        """Stops asking at the end of the connection."""
         self._is_connected = False
         self._requests.clear()
         self.due = math.inf

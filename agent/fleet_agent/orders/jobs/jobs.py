@@ -86,7 +86,7 @@ class Jobs:
             self._look_again()
 
     def connected(self) -> None:
-        """The connection stands: notices may have been missed."""
+        """Looks for jobs on a new connection: notifications may have been missed."""
         self._client.connected()
         self._is_searching = False
         self._updates.version = None
@@ -94,18 +94,18 @@ class Jobs:
         self._look_later()
 
     def disconnected(self) -> None:
-        """The connection ended: steps go on, answers do not come any more."""
+        """Handles the end of the connection: steps continue, but answers do not arrive any more."""
         self._client.disconnected()
         self._is_searching = False
         self._look_at = math.inf
 
     def granted(self) -> None:
-        """A topic filter is granted that was not: notices, or answers, may have been missed."""
+        """Looks for jobs once a refused topic filter is granted: notifications or answers may have been missed."""
         self._client.ask_again()
         self._look_again()
 
     def take(self, message: Arrived) -> Receipt:
-        """Looks at a message."""
+        """Takes a message, if it is one of these."""
         if not message.topic.startswith(f"{self._base}/"):
             return Receipt.NOT_OURS
         message.acknowledge()
@@ -131,7 +131,7 @@ class Jobs:
         return self._operations.get(name) if isinstance(name, str) else None
 
     def _noticed(self, path: str, payload: bytes) -> None:
-        """The queue has changed; what is in it is asked for, as notices may be old."""
+        """Asks for the queue after a notification, which may be outdated."""
         current = self._progress
         if current is None:
             self._look()
@@ -254,7 +254,7 @@ class Jobs:
     def report(
         self, _handler: str, order: Order, outcome: Outcome, forget: Callable[[], None]
     ) -> None:
-        """A step has ended (``handler_context.Reporter``)."""
+        """Takes the outcome of a step (``handler_context.Reporter``)."""
         current = self._progress
         if current is not None and current.end is None and order.identity == current.identity:
             self._ended(outcome, forget)
@@ -328,7 +328,7 @@ class Jobs:
         self._look()
 
     def _give_up(self) -> None:
-        """The job under way is over in the cloud: canceled, timed out or deleted."""
+        """Ends the current job, which is over in the cloud: canceled, timed out or deleted."""
         current = self._progress
         if current is None:
             return
@@ -345,4 +345,4 @@ class Jobs:
 
 
 def _nothing() -> None:
-    """Nothing follows."""
+    """Does nothing."""

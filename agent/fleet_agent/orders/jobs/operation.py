@@ -34,4 +34,4 @@ class Operation(Protocol):
         """How it ended; None: it is to be done now, or again."""
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
-        """It is to be done now, for this job; the loop is asked for a rotation."""
+        """Carries it out for this job; a rotation is requested from the loop."""

@@ -51,7 +51,7 @@ class Progress:
 
 
 def done(outcome: Outcome) -> Done:
-    """What is kept of a step's outcome."""
+    """Returns the part of a step's outcome that is stored."""
     return Done(
         result=outcome.result,
         status=outcome.status,
@@ -116,7 +116,7 @@ class ProgressFile:
             self._not_kept(error)
 
     def remove(self) -> None:
-        """Nothing is to be kept."""
+        """Removes the file."""
         try:
             files.remove(self._path)
         except StateDirectoryError as error:

@@ -12,7 +12,7 @@ def is_over(progress: Progress, plan: Plan) -> bool:
 
 
 def end(progress: Progress, plan: Plan) -> tuple[str, dict[str, str]]:
-    """The status and the details of a job that is over."""
+    """Returns the status and the details of a job that is over."""
     failed = _failed(progress, plan)
     index = len(progress.steps) - 1
     last, step = progress.steps[index], plan.steps[index]

@@ -130,7 +130,7 @@ class Connection:
             self._take(view[:size])
 
     def _ended(self) -> None:
-        """It sends no more. It may still read; when it does not, the next answer shows it."""
+        """Handles the end of its packets. It may still read; if it does not, the next answer shows it."""
         self._is_last = True
         self._mailbox.unwatch(self._client.fileno())
         self._answer()
@@ -263,7 +263,7 @@ class Connection:
         self._answer()
 
     def resume(self) -> None:
-        """Others of the same user have less open: it may be read from again."""
+        """Reads from it again: the user has less outstanding now."""
         self._bound()
 
     def _bound(self) -> None:

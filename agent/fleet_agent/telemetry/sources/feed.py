@@ -10,7 +10,7 @@ from fleet_agent.telemetry.reading import JSON, Callback, Intake, Reading
 
 @record
 class Feed:
-    """One source's way in; ``topic`` is that of its readings, ``priority`` an index of ``PRIORITIES``."""
+    """A source's access to the agent; ``topic`` is that of its readings, ``priority`` an index of ``PRIORITIES``."""
 
     name: str
     topic: str
@@ -45,7 +45,7 @@ class Feed:
         self.health.report(table.SOURCE_FAILED.problem(title, remedy, name=self.name))
 
     def works(self) -> None:
-        """Nothing is wrong with it."""
+        """Clears the source's problem."""
         self.health.clear(table.SOURCE_FAILED, self.name)
 
 

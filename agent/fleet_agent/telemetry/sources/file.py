@@ -133,7 +133,7 @@ class File:
         return self._take(opened, 0)
 
     def _find_again(self, file: Opened) -> None:
-        """It was cut off and started again: the rest is in a copy, if there is one."""
+        """Handles a truncated file: the rest is in a copy, if there is one."""
         found = position.find(self._path, self._position(file))
         _log.info(
             "%s was started again%s", self._path, "" if found else "; no copy of the rest is found"
@@ -144,7 +144,7 @@ class File:
             self._take(Opened(self._path), 0)
 
     def _follow(self, file: Opened) -> None:
-        """It has another name now. When it grows no more, go on with the next."""
+        """Handles a renamed file: once it stops growing, reading continues with the next."""
         if self._lines or self._feed.clock.monotonic() - self._grew < QUIET:
             return
         if rest := file.read(self._offset, MAX_PAYLOAD):  # its last line never got its end

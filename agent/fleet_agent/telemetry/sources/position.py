@@ -84,7 +84,7 @@ class Opened:
 
 
 def load(record: Path, path: Path) -> Position | None:
-    """The position that was saved for this path, if there is one that can be read."""
+    """Loads the saved position for this path, if there is a readable one."""
     try:
         value: Any = foreign.read(files.read(record) or b"null")
         if value["schema"] != _SCHEMA or value["path"] != str(path):

@@ -56,7 +56,7 @@ class System:
         self._feed.put(timed(self._feed.clock.wall(), values))
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Does nothing: there is nothing to release."""
 
 
 def read(disk: Path, root: Path = Path("/"), cpu: Cpu | None = None) -> dict[str, Value]:
