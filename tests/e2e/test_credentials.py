@@ -538,6 +538,12 @@ class TestWithoutTheAgent:
         done = credentials("--config", config, "--as-owner", "--json")
         assert (done.status, done.error["code"]) == (69, "endpoint-unreachable")
 
+    def test_without_a_section(self, stopped: tuple[Agent, Path]) -> None:
+        agent, _ = stopped
+        config = agent.configuration(agent.folder / "none.yaml")
+        done = credentials("--config", config, "--as-owner", "--json")
+        assert (done.status, done.error["code"]) == (78, "credentials-unconfigured")
+
 
 def test_without_the_section_nothing_of_it_is_imported(own: Fleet, tmp_path: Path) -> None:
     agent = Agent(own, tmp_path)

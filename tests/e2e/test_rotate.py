@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from iot_sandbox.client import FaultClient
 from support.agent import Agent, environment, run_command, until
 from support.aws import aws_client
 from support.fleets import Fleet, allow_rotation, make_fleet
@@ -145,6 +146,16 @@ def test_refused_by_policy_the_agent_goes_on_with_what_it_had(
         daemon.wait_for_problem("rotation-failed")
         assert daemon.end() == 0
     assert agent.current_id() == before
+
+
+def test_refused_by_the_hook_the_parameters_are_named_first(
+    agent: Agent, faults: FaultClient
+) -> None:
+    """As where they came by a flag when the device was provisioned, and do not now."""
+    faults.add("register-thing", "reject", status_code=403)
+    done = rotate(agent, "--force", "--json")
+    assert done.status == 77, done.stderr
+    assert f"still name {agent.thing_name} (fleet-agent parameters)" in done.error["remedy"]
 
 
 def test_by_a_message(agent: Agent) -> None:

@@ -168,5 +168,10 @@ def _only(settings: Settings, wanted: str) -> str:
     """Returns the only role alias."""
     from fleet_agent.vending.allow_list import AllowList
 
-    aliases = settings.credentials.aliases if settings.credentials else {}
-    return AllowList(aliases).alias(os.geteuid(), wanted)
+    if settings.credentials is None:
+        raise DeviceError(
+            "The configuration has no section `credentials`.",
+            remedy="fleet-cloud config --credentials-user USER writes one; see docs/how-to/aws-credentials.md",
+            code="credentials-unconfigured",
+        )
+    return AllowList(settings.credentials.aliases).alias(os.geteuid(), wanted)

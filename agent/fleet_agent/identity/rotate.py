@@ -13,7 +13,7 @@ from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError, DeviceError, StateDirectoryError
+from fleet_agent.errors import AgentError, DeviceError, NotApprovedError, StateDirectoryError
 from fleet_agent.identity import due, home, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
@@ -94,7 +94,14 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
     if pending is not None and pending.attempt.tries > 0 and pending.attempt.home != current.home:
         # A move that was begun, and is given up for this.
         store.give_up(pending)
-    return walk(settings, Request(), report, store, mailbox, in_use=current, home=current.home)
+    try:
+        return walk(settings, Request(), report, store, mailbox, in_use=current, home=current.home)
+    except NotApprovedError as error:
+        error.remedy = (
+            f"Do the parameters of now still name {current.client_id} (fleet-agent parameters)? As another thing it "
+            f"may not register. {error.remedy}"
+        )
+        raise
 
 
 def _refuse_without_means(settings: Settings, current: Credential) -> None:
