@@ -32,14 +32,14 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @record
 class Uptime:
-    """What stands beside a wall time on disk, so that setting the clock does not age it: a boot, and seconds in it."""
+    """A boot and the seconds in it, stored beside a wall time so that setting the clock does not age it."""
 
     boot: str
     monotonic: float
 
 
 class Clock(Protocol):
-    """Where time comes from."""
+    """The source of time."""
 
     def wall(self) -> float:
         """Unix time in seconds."""
@@ -48,7 +48,7 @@ class Clock(Protocol):
         """Seconds since some fixed moment; never steps."""
 
     def boot(self) -> str:
-        """Which boot of the machine ``monotonic`` counts from."""
+        """The id of the boot that ``monotonic`` counts from."""
 
     def is_synchronised(self) -> bool | None:
         """Whether ``wall`` is synchronised; None where that cannot be known."""

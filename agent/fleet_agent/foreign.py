@@ -17,7 +17,7 @@ _BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def read(payload: bytes | str, number: Callable[[str], object] | None = None) -> object:
-    """What a payload is.
+    """Parses a payload.
 
     Args:
         payload: JSON.

@@ -1,4 +1,4 @@
-"""What people copy into a shell or a policy, written here alone, so that no name or topic becomes code.
+"""Text to paste into a shell or a policy, built only here, so that no name or topic becomes code.
 
 A file's name, an id or a topic may have been chosen by somebody else. In a command each is one quoted word; in a policy
 statement none brings a wildcard along. Pure.
@@ -54,7 +54,7 @@ def _spelled(text: str) -> str:
 
 @record
 class Arn:
-    """What stands before a resource of AWS IoT."""
+    """The prefix of AWS IoT's ARNs."""
 
     partition: str = "aws"
     region: str = REGION

@@ -86,7 +86,7 @@ def can_show(text: str) -> bool:
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that an encoding lacks."""
+    """Returns the escapes of characters that an encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     plain = error.object[error.start : error.end].translate(_PLAIN)

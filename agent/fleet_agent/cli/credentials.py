@@ -165,7 +165,7 @@ def _ask_aws(arguments: argparse.Namespace, unreachable: UnreachableError) -> di
 
 
 def _only(settings: Settings, wanted: str) -> str:
-    """Returns the only role alias."""
+    """Returns the wanted role alias, or the only one."""
     from fleet_agent.vending.allow_list import AllowList
 
     if settings.credentials is None:

@@ -134,7 +134,7 @@ def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool 
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, object]:
-    """What the flags say: dotted key → value, for those that were given."""
+    """Returns the given flags: dotted key → value."""
     named = (*(setting for _, setting, *_ in _SETTINGS), *_IDENTITY, _PARAMETERS, SPREAD)
     given = {setting: getattr(arguments, setting, None) for setting in named}
     return {setting: value for setting, value in given.items() if value is not None}

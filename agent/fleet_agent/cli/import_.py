@@ -213,7 +213,7 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 
 def _notes(out: str | None, imported: "Imported | None", problems: list[str]) -> Iterator[str]:
-    """What to look at; what was just shown at the head of the file is not repeated."""
+    """Returns the notes to print; those just shown at the head of the file are not repeated."""
     if imported:
         yield from (f"no equivalent: {left.key}: {left.instead}" for left in imported.left)
         yield from (f"look at: {note}" for note in imported.notes)

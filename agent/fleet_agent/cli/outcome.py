@@ -1,4 +1,4 @@
-"""How a verb ended, as a value; and the one place where values become words or JSON."""
+"""The outcome of a verb, as a value; and the one place where values become text or JSON."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from fleet_agent.record import record
 
 @record
 class Outcome:
-    """How a verb ended.
+    """The outcome of a verb.
 
     Args:
         data: For programs, without the schema's number; None where ``--json`` changes nothing.

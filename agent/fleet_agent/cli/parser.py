@@ -67,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _given(text: str) -> str:
-    """What every flag takes that says nothing else: an empty path would be the current directory, or ``/``."""
+    """Refuses an empty value of a flag: as a path it would be the current directory, or ``/``."""
     if not text:
         raise argparse.ArgumentTypeError("is empty (an unset variable of the shell?)")
     return text

@@ -43,7 +43,7 @@ def start(words: list[str]) -> Outcome:
 
 
 def options(words: list[str]) -> StartOptions:
-    """What command line and configuration ask for; called in a worker process.
+    """Returns the options of command line and configuration; called in a worker process.
 
     Raises:
         AgentError: One of them is wrong.

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 @record
 class _Seen:
-    """What there is at one moment.
+    """A snapshot of identity and daemon.
 
     ``damage``: why the credential on disk, an attempt or the ledger is not usable; ``silence``: why what the daemon
     does is not known.
@@ -106,12 +106,12 @@ class _Seen:
 
     @property
     def count(self) -> int:
-        """How many of them somebody should look at: all but notices."""
+        """The number of problems that need attention: all but notices."""
         return sum(item.get("severity") != Severity.NOTICE.value for item in self.problems)
 
     @property
     def doing(self) -> str:
-        """What the daemon does, in its words."""
+        """The daemon's activity, as it reports it."""
         return str(self.daemon.get("doing")) if self.daemon else ""
 
     @property
@@ -125,7 +125,7 @@ class _Seen:
 
     @property
     def is_well(self) -> bool:
-        """What ``--wait`` waits for: healthy, and connected."""
+        """Whether the agent is healthy and connected, as ``--wait`` awaits."""
         is_connected = self.daemon is not None and self.daemon.get("connected") is True
         return self.status == HEALTHY and is_connected
 

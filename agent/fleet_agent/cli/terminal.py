@@ -1,4 +1,4 @@
-"""What a terminal is for: colour, and a line that moves while something is waited for. Nothing of it in a file or pipe.
+"""Terminal output: colours, and a progress line while something is awaited; neither in a file or pipe.
 
 ``NO_COLOR`` (https://no-color.org) takes colour away, ``TERM=dumb`` the moving line, too.
 """

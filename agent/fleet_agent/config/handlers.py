@@ -1,4 +1,4 @@
-"""What carries an order out, and its limits: run a program, write a file, ask a local program, ask root's helper.
+"""Handlers of orders, and their limits: run a program, write a file, ask a local program, ask root's helper.
 
 As in ``settings``: seconds, bytes.
 """

@@ -55,7 +55,7 @@ class Identity:
 
     @property
     def pair(self) -> tuple[str, str] | None:
-        """Where certificate and key are; None where nothing is to be adopted."""
+        """The paths of certificate and key; None if nothing is to be adopted."""
         if self.certificate is None or self.private_key is None:
             return None
         return self.certificate, self.private_key

@@ -1,4 +1,4 @@
-"""What leads an order to a handler: operations of AWS IoT Jobs, names of AWS IoT Commands, direct messages."""
+"""The assignment of orders to handlers: operations of AWS IoT Jobs, names of AWS IoT Commands, direct messages."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where the agent's files are: what a path in the settings means, the configuration file, the runtime directory."""
+"""Paths of the agent: paths in the settings, the configuration file, the runtime directory."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path
 
 
 def runtime_dir(state_dir: Path, given: str | None) -> Path:
-    """Where status and identity are shown: given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
+    """Returns the runtime directory: as given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
     if given is not None:
         return Path(given)
     if from_unit := os.environ.get("RUNTIME_DIRECTORY"):

@@ -27,7 +27,7 @@ def shown(text: str, most: int = MAX_SHOWN) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-    """Where something was written.
+    """A position in a file, or a flag.
 
     Attributes:
         source: The file's path, or the flag.

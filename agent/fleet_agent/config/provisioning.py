@@ -60,7 +60,7 @@ class Claim:
 
 @record
 class Key:
-    """What kind of key the device makes for itself, and where it lives."""
+    """The key that the device makes for itself: its type and its place."""
 
     type: Annotated[
         KeyType,
@@ -127,7 +127,7 @@ class Key:
 
 @record
 class Provisioning:
-    """How the device gets an identity of its own."""
+    """The section ``provisioning``."""
 
     template: Annotated[
         str,

@@ -45,7 +45,7 @@ class SystemSource:
 
 @record
 class CommandSource:
-    """What a program prints on stdout, every ``interval``."""
+    """A program whose stdout is read every ``interval``."""
 
     argv: Argv
     name: Annotated[Name, Doc("Its name, `{source}` in topics.", "name: meter")]

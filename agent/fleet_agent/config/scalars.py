@@ -21,7 +21,7 @@ _MAX_DIGITS = 18
 
 
 def description(node: Node) -> str:
-    """What was found, to be read after "is"."""
+    """Describes a value, to be read after "is"."""
     if isinstance(node, Mapping):
         return "a mapping"
     if isinstance(node, Sequence):

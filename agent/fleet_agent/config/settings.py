@@ -1,4 +1,4 @@
-"""What can be set, as frozen values; the file format is these names.
+"""The settings, as frozen values; their names are the file format.
 
 Plain dataclasses, so that a command with all it needs in its flags does not import YAML.
 Durations are seconds, sizes are bytes, once parsed; in the file both are strings with units

@@ -1,4 +1,4 @@
-"""What comes down: topic filters and what is done with a message. As in ``settings``: seconds, bytes."""
+"""Subscriptions: topic filters, and what is done with a message. As in ``settings``: seconds, bytes."""
 
 from typing import Annotated, Literal
 
@@ -113,7 +113,7 @@ class Presence:
 
 @record
 class Connection:
-    """How the MQTT session is kept."""
+    """The section ``connection``: the MQTT session."""
 
     keep_alive: Annotated[
         float,

@@ -1,4 +1,4 @@
-"""What goes up: the part of the settings for how readings wait and how they are sent; ``readings`` has their sources.
+"""The section ``telemetry``: how readings wait and how they are sent; ``readings`` has their sources.
 
 As in ``settings``: durations in seconds, sizes in bytes, once parsed.
 """
@@ -27,7 +27,7 @@ from fleet_agent.record import record
 
 @record
 class Queue:
-    """Where readings wait, on disk, until AWS has acknowledged them. What is beyond a bound goes, oldest first."""
+    """The queue on disk, where readings wait until AWS has acknowledged them; beyond a bound the oldest are dropped."""
 
     max_messages: Annotated[
         int, Range(100, 10_000_000), Doc("How many readings may wait.", "max_messages: 20000")
@@ -105,7 +105,7 @@ class Batch:
 
 @record
 class Limits:
-    """What AWS IoT Core takes on a connection; more is throttled there, and at last disconnected."""
+    """AWS IoT Core's limits for a connection; a client above them is throttled, and finally disconnected."""
 
     publishes: Annotated[
         int,
@@ -126,7 +126,7 @@ class Limits:
 
 @record
 class Telemetry:
-    """What goes up, and under which topic."""
+    """Readings and their topic."""
 
     topic: Annotated[
         Topic,

@@ -71,7 +71,7 @@ def public_key_of_certificate(certificate: str, name: str) -> bytes:
 
 
 def chain(certificates: str, public_key: bytes | None, name: str) -> str:
-    """Of the certificates of a text the one for a key, then the others, as parsed and nothing beside them, as PEM.
+    """Returns the certificates in a text as PEM, the one for a key first; only what was parsed.
 
     A certificate provider may answer with its CA's beside the device's.
 
@@ -118,7 +118,7 @@ def validity(certificate: str, name: str) -> Validity:
 
 @record
 class Leaf:
-    """What a device's own certificate says: the id that AWS IoT knows it by, its common name, its dates."""
+    """Facts of a device's own certificate: its id in AWS IoT, its common name, its dates."""
 
     certificate_id: str
     common_name: str | None
@@ -126,7 +126,7 @@ class Leaf:
 
 
 def checked_leaf(pair: KeyPair) -> Leaf:
-    """What the certificate says, once the key is known to be its own.
+    """Returns the certificate's facts, once the key is known to match.
 
     Raises:
         DeviceError: One of them is damaged, they do not belong together, or AWS IoT takes no such key.

@@ -129,7 +129,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
 
 
 def weakness(key: "PublicKeyTypes") -> str | None:
-    """What keeps AWS IoT from taking this key, for a sentence; None: nothing does."""
+    """Returns why AWS IoT would not accept this key, as part of a sentence; None: it would."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     if isinstance(key, rsa.RSAPublicKey):

@@ -117,7 +117,7 @@ class Home:
 
 @record
 class Attempt:
-    """What a generation is for, and how often it was tried.
+    """The purpose of a generation, and its number of tries.
 
     ``parameters_hash`` and ``csr_hash`` are SHA-256 in hex; ``not_before`` and ``opened`` are Unix seconds.
     ``certificate_id`` is that of the given certificate where it was adopted, which needs no template. ``key_of`` is the

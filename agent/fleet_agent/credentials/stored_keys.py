@@ -38,7 +38,7 @@ class StoredKeys:
         return self._hardware_key(number) or Secret(self._folders.text(number, KEY))
 
     def name(self, number: int) -> str:
-        """Where the key of a generation is: its file, or its URI in a hardware token."""
+        """Returns the key of a generation as a file, or a URI in a hardware token."""
         name = self._key_name(number)
         return str(name) if name is not None else str(self._folders.folder(number) / KEY)
 

@@ -16,7 +16,7 @@ _VALIDITY = re.compile(
 
 @record
 class Validity:
-    """From when to when a certificate is valid, in Unix seconds."""
+    """The period of validity of a certificate, in Unix seconds."""
 
     not_before: float
     not_after: float

@@ -55,7 +55,7 @@ _RESTARTING = "restarting in place"
 
 @record
 class ProcessContext:
-    """What lives as long as the process, whatever the configuration."""
+    """Objects that live as long as the process, whatever the configuration."""
 
     read: Callable[[], StartOptions]
     store: Store

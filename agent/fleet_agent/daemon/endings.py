@@ -1,4 +1,4 @@
-"""Why the loop returned, and what follows: the end of the process, or a new image of it by exec."""
+"""Endings: why the loop returned, and what follows: the end of the process, or a new image of it by exec."""
 
 import enum
 import fcntl
@@ -36,7 +36,7 @@ _MILESTONES = {
 
 
 def follow_up() -> tuple[Ending | None, float]:
-    """How the image before this one ended, and when this one may connect (monotonic seconds); None and 0: the first.
+    """Returns how the previous image ended, and when this one may connect (monotonic seconds); None and 0: the first.
 
     Logs it, and takes it out of the environment, which programs that the agent starts would inherit.
     """

@@ -55,12 +55,12 @@ class OwnTopics:
         ]
 
     def order_topic(self) -> str | None:
-        """Where a rotation can be ordered."""
+        """Returns the topic that orders a rotation."""
         wanted = self._settings.rotation.order_topic
         return self.fill(wanted) if wanted else None
 
     def moves(self) -> Moves:
-        """Where to the device can be moved, and by what."""
+        """Returns the destinations of moves, and how they may be ordered."""
         wanted = self._settings.move
         topic = self.fill(wanted.order_topic) if wanted.order_topic else None
         here = [

@@ -1,4 +1,4 @@
-"""What the daemon is to do, as the worker that reads it sends it."""
+"""The daemon's options, as the worker that reads them sends them."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @record
 class StartOptions:
-    """What the daemon is to do: the configuration, and what only the command line says."""
+    """The daemon's options: the configuration, and those of the command line alone."""
 
     settings: "Settings"
     allow_volatile: bool

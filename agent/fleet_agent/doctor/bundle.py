@@ -86,7 +86,7 @@ def open_archive(path: Path) -> io.BufferedWriter:
 
 
 def not_written(name: str, error: OSError) -> StateDirectoryError:
-    """What became of a bundle whose disk took no more of it."""
+    """Returns the error for a bundle that could not be written completely."""
     return StateDirectoryError(
         f"Cannot write {name}: {error.strerror}.",
         remedy=f"What is there is cut off: {pasted.command('rm', name)}; then give --bundle a file on another disk.",
@@ -95,7 +95,7 @@ def not_written(name: str, error: OSError) -> StateDirectoryError:
 
 
 class Bundle:
-    """What goes into the archive; looked for while still root, where that is who asks."""
+    """The content of the archive; collected as root, if started as root."""
 
     def __init__(self, device: Device) -> None:
         self._known = sorted(set(_known(device)), key=len, reverse=True)
@@ -262,7 +262,7 @@ def _only_certificate(path: Path) -> str:
 
 
 def _listing(folder: Path) -> Iterator[str]:
-    """What lies there; of what is not the agent's, no more than that it does."""
+    """Lists a folder; of files that are not the agent's, only that they exist."""
     for path in [folder, *sorted({*folder.iterdir(), *contents.tree(folder)})]:
         try:
             found = path.lstat()
@@ -301,7 +301,7 @@ def _known(device: Device) -> Iterator[str]:
 
 
 def _arguments(settings: Settings | None) -> Iterator[str]:
-    """What programs of sources are started with: a source that fails is reported with the command to try by hand."""
+    """Returns the arguments of sources' programs, as a failing source is reported with its command."""
     for source in settings.telemetry.sources if settings else ():
         if isinstance(source, FromProgram):
             given = [pasted.command(*source.command.argv[1:]), *source.command.argv[1:]]

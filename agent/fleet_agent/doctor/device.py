@@ -23,7 +23,7 @@ from fleet_agent.statedir.owner import USER
 
 @record
 class Device:
-    """Where to look.
+    """The device to check.
 
     Args:
         settings: None when the configuration is wrong: then only what needs none is looked at.
@@ -93,7 +93,7 @@ class SecretFile(NamedTuple):
 
 
 def secrets(settings: Settings) -> Iterator[SecretFile]:
-    """What the settings name that is secret."""
+    """Returns the secret files that the settings name."""
     if settings.claim:
         yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
     if settings.identity.pair:

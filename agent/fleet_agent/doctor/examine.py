@@ -36,7 +36,7 @@ class Online:
 
 
 def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
-    """What only root sees whole, and only root can fix."""
+    """Runs the checks that need root."""
     found = rights.check(device)
     yield from fix(found) if fixes else found
     yield from unit.check(device)
@@ -45,7 +45,7 @@ def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
 
 
 def after(device: Device, online: Online | None) -> Iterator[Finding]:
-    """What the agent's user sees."""
+    """Runs the checks as the agent's user."""
     if not device.is_anothers:  # nobody else can tell what is wrong with it
         yield from _own(device)
     yield from clock.check(device)

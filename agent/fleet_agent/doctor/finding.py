@@ -10,7 +10,7 @@ from fleet_agent.record import record
 
 
 class Level(enum.Enum):
-    """How bad it is: only ``FAILED`` makes the exit status 1."""
+    """The severity of a finding: only ``FAILED`` makes the exit status 1."""
 
     OK = "ok"
     NOTE = "note"  # not looked at, and why
@@ -21,7 +21,7 @@ class Level(enum.Enum):
 
 @record
 class Fix:
-    """What ``--fix`` does to one file or folder.
+    """A correction by ``--fix`` of one file or folder.
 
     Args:
         base: A folder; as root, a link on the way to it is followed where root alone can have made it.
@@ -93,7 +93,7 @@ class Subject:
     def error(
         self, error: AgentError, where: object = "", level: Level = Level.FAILED
     ) -> Findings:
-        """What the agent itself would have stopped with; a finding a line of a wrong configuration."""
+        """Returns findings for an error that would stop the agent; for a wrong configuration one for each line."""
         problems = error.problems if isinstance(error, ConfigurationError) else ()
         for title in problems or (error.title,):
             yield self._finding(level, error.code, title, where, error.remedy)

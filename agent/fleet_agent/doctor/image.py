@@ -97,7 +97,7 @@ def _baked_in(root: Path, settings: Settings | None) -> Findings:
 
 
 def _inside(root: Path, path: str) -> Path:
-    """Where a path of the device is now; relative ones were resolved inside the image already."""
+    """Returns where a path of the device is in the mounted image; relative ones were resolved before."""
     found = Path(path)
     return found if found.is_relative_to(root) else root / found.relative_to("/")
 

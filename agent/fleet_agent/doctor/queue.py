@@ -47,7 +47,7 @@ def _check(device: Device) -> Findings:
 
 
 def shown(device: Device) -> dict[str, Any]:
-    """What the running agent shows; empty when it shows nothing that can be read."""
+    """Returns the status of the running agent; empty if none can be read."""
     return status_file.read(device.runtime_dir)
 
 

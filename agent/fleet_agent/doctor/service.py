@@ -26,7 +26,7 @@ _LIMIT = 15.0  # seconds for systemctl and its like
 
 
 def ask(*words: str) -> str | None:
-    """What a program of systemd's prints; None when there is none, or it does not answer."""
+    """Returns the output of a systemd program; None if it is missing or does not answer."""
     program = shutil.which(words[0], path=ENVIRONMENT["PATH"])
     if program is None:
         return None
@@ -45,7 +45,7 @@ def ask(*words: str) -> str | None:
 
 
 def check_unit(device: Device) -> Findings:
-    """What systemd shows of the unit; nothing where it does not run."""
+    """Checks the unit as systemd shows it; nothing where systemd does not run."""
     if device.root != Path("/") or not BOOTED.is_dir():
         return
     shown = ask(
@@ -85,7 +85,7 @@ def _state(state: dict[str, str]) -> Findings:
 
 
 def _verified() -> Findings:
-    """What systemd-analyze has against it: keys that it does not know, programs that are not there."""
+    """Returns the complaints of systemd-analyze: unknown keys, missing programs."""
     for line in (ask("systemd-analyze", "verify", "--man=no", NAME) or "").splitlines():
         if NAME in line:
             yield _ABOUT.warning(
@@ -97,7 +97,7 @@ def _verified() -> Findings:
 
 
 def check_agent(device: Device) -> Findings:
-    """What the running agent itself finds wrong."""
+    """Reports the problems of the running agent."""
     yield from guarded(_ABOUT, device.state_dir / "lock", lambda: _agent(device))
 
 

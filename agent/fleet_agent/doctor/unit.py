@@ -113,7 +113,7 @@ def _misnamed(root: Path) -> Findings:
 
 
 def _values(lines: Lines, *keys: str) -> Iterator[tuple[Path, str]]:
-    """What was assigned and not taken back: an empty assignment clears a list."""
+    """Returns the assigned values; an empty assignment clears a list."""
     kept: list[tuple[Path, str]] = []
     for path, key, value in lines:
         if key in keys:

@@ -114,7 +114,7 @@ def _is_fixed(folder: os.stat_result, entry: os.stat_result) -> bool:
 
 
 def _read_link(folder: int, name: str, links: int) -> str:
-    """Where a link leads that root alone can have made."""
+    """Returns the target of a link that only root could have made."""
     if not _is_fixed(os.fstat(folder), os.lstat(name, dir_fd=folder)):
         raise OSError(errno.ELOOP, f"{name} on the way is another user's symbolic link")
     if links > _MOST_LINKS:

@@ -35,7 +35,7 @@ def is_link(path: Path) -> bool:
 
 
 def link(path: Path) -> str | None:
-    """Where a symbolic link points to; None when nothing is there.
+    """Returns the target of a symbolic link; None when nothing is there.
 
     Raises:
         StateDirectoryError: It is no link, or the disk does not say.

@@ -1,1 +1,1 @@
-"""What is wrong now: the table of problems, and the status that shows those that hold now."""
+"""Problems: the table of all, and the status that shows the current ones."""

@@ -6,7 +6,7 @@ from fleet_agent.record import record
 
 
 class Severity(enum.Enum):
-    """How bad it is; the first is the worst."""
+    """The severity of a problem; the first is the most severe."""
 
     ERROR = "error"  # something the device is for does not happen
     WARNING = "warning"  # it happens, and somebody should look

@@ -1,4 +1,4 @@
-"""What is wrong now, and where others can read it.
+"""The current problems, and the status file that shows them.
 
 ``Health`` keeps the problems that are true, writes ``status.json`` into the runtime directory (0644, no secret) and
 the unit's STATUS line: the worst of them.

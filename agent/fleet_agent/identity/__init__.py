@@ -1,1 +1,1 @@
-"""What verbs and the daemon do with the identity as a whole: get it, replace it, give it up, put it into an image."""
+"""The identity as a whole, for verbs and the daemon: get it, replace it, give it up, put it into an image."""

@@ -1,4 +1,4 @@
-"""Where an identity is at home: as the configuration has it, or where the device was moved.
+"""The home of an identity: as configured, or where the device was moved.
 
 A generation carries its endpoint and template, and after a move its port and CA, too: they hold wherever the settings
 are used with it, until the configuration itself has that endpoint.
@@ -58,7 +58,7 @@ def at(settings: Settings, wanted: Destination) -> Settings:
 
 
 def destination(settings: Settings, name: str) -> Destination:
-    """What the configuration says of a destination.
+    """Returns the configuration's entry for a destination.
 
     Raises:
         DeviceError: It names no such one.

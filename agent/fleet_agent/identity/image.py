@@ -48,7 +48,7 @@ class Placed:
 
 @record
 class Installed:
-    """What was put where.
+    """The files that were installed.
 
     Args:
         files: As the device will see them.

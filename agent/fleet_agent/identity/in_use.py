@@ -61,7 +61,7 @@ def _damaged(
 
 
 def _cure(store: Store, found: Credential, part: str) -> str:
-    """What brings an identity back; the key may have come from elsewhere, or be in a hardware token."""
+    """Returns the remedy for a damaged identity; the key may have come from elsewhere, or be in a hardware token."""
     command = "fleet-agent provision --force"
     if store.is_key_given(found.generation):
         given = f"{command} --csr FILE --csr-key FILE"

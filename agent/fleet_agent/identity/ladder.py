@@ -48,7 +48,7 @@ _HANG_UPS = frozenset({CERTIFICATE_REFUSED, CONNECT_CLOSED, CONNECT_UNANSWERED})
 
 
 class Rung(enum.Enum):
-    """How far up or down a device is; the value is what people read."""
+    """A device's rung on the ladder; the value is shown to people."""
 
     IN_SERVICE = "in service"
     REFUSED = "refused"

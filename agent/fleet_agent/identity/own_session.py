@@ -60,7 +60,7 @@ def start(settings: Settings, credential: Credential, store: Store, mailbox: Mai
 
 
 def topics(settings: Settings, credential: Credential) -> Topics:
-    """What the placeholders in topics stand for."""
+    """Returns the values of placeholders in topics."""
     wanted = settings.provisioning
     if wanted is None:
         return Topics(credential.topic_values)

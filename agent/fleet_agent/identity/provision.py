@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 @record
 class Result:
-    """What ``provision`` leaves: the credential, and whether it was there before."""
+    """The result of ``provision``: the credential, and whether it existed before."""
 
     credential: Credential
     was_there: bool

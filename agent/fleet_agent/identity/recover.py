@@ -45,7 +45,7 @@ _USELESS = frozenset({ATTEMPT_DIFFERS, STATE_DAMAGED})
 
 
 def lacks(settings: Settings) -> str | None:
-    """What a device lacks to ask for another certificate, in words; None: it has all of it."""
+    """Describes what a device lacks to request another certificate; None: nothing."""
     if settings.provisioning is None:
         return "the configuration has no section `provisioning`"
     if settings.claim is None:

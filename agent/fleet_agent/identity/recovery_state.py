@@ -1,4 +1,4 @@
-"""Where a device is on the ladder back, kept on disk so that a restart goes on from there.
+"""The state of a recovery (the ladder back), on disk so that a restart resumes it.
 
 Each time is stored with the boot and the seconds since it, so that setting the clock makes nothing older.
 """
@@ -170,7 +170,7 @@ def _seconds(value: object) -> float:
 
 
 def shown(state: RecoveryState) -> dict[str, object] | None:
-    """What ``fleet-agent status --json`` shows; None for a device that was never refused."""
+    """Returns the part of ``fleet-agent status --json``; None for a device that was never refused."""
     if not state.history:
         return None
     tried = state.tried

@@ -40,7 +40,7 @@ _MAY_LIVE = frozenset(
 
 @record
 class Leftover:
-    """What a state directory holds, and what ``reset`` makes of it.
+    """An entry of a state directory, and what ``reset`` does with it.
 
     ``retire``: certificates that may be ACTIVE and that this device will not use again, the one in use first.
     ``original``: the hardware is not the one that the identity was proven on, so it may be another device's still.

@@ -1,4 +1,4 @@
-"""What a new credential is tried with, by the configuration."""
+"""How a new credential is proven, by the configuration."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from fleet_agent.telemetry.sources import system
 
 
 def trial(settings: Settings, clock: Clock) -> Trial:
-    """What to try a new credential with: a topic that it will use anyway, one of system readings before others."""
+    """Returns how to prove a new credential: with a topic that it will use anyway, preferably of system readings."""
 
     def reading() -> bytes:
         return timed(clock.wall(), system.read(Path(settings.state_dir)))

@@ -67,7 +67,7 @@ class Request:
 
 @record
 class Recovery:
-    """How a dead identity is replaced: asked for by the claim, whatever a rotation would be asked for with.
+    """The replacement of a dead identity: requested by the claim, however rotations are requested.
 
     Args:
         key_of: The generation whose key is asked with; None: a key of its own.
@@ -198,7 +198,7 @@ def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
 
 
 def _asking_pair(settings: Settings, store: Store, own: Credential | None) -> KeyPair:
-    """What AWS is asked with: the device's own credential, or the claim."""
+    """Returns the pair to ask AWS with: the device's own credential, or the claim."""
     if own is not None:
         return store.key_pair(own.generation)
     return read_claim(require_section(settings.claim, "claim"), settings)

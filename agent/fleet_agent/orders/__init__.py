@@ -1,1 +1,1 @@
-"""What comes down: each order goes to one handler, and its outcome back to its sender."""
+"""Orders: each goes to one handler, and its outcome back to its sender."""

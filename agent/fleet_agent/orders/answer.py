@@ -116,7 +116,7 @@ def written(outcome: Outcome) -> tuple[bytes, str]:
 
 
 def refusal(topic: str, correlation_data: bytes | None, own: Iterable[str]) -> str | None:
-    """Why no answer goes where the sender of a message wants it, to be read after the topic; None: one does.
+    """Returns why no answer is sent to a response topic, to be read after it; None: it is sent.
 
     The sender chose the topic. What AWS IoT does not accept ends the connection; below ``$`` are its own topics; and
     what this device publishes, or listens to, is not for others to have it forge.

@@ -203,7 +203,7 @@ class Commands:
         return Receipt.TAKEN if is_taken else Receipt.HELD
 
     def _why_refused(self, path: str, found: dict[str, Any] | None) -> str:
-        """Why no handler takes a command; there is none for what names no operation."""
+        """Returns why no handler takes a command, such as one without an operation."""
         member = self._settings.member
         if path != "request/json":
             return (

@@ -22,7 +22,7 @@ _SHOWN = 200  # characters of a reason
 
 @mutable
 class Counters:
-    """What a handler did since it was configured; ``last_error`` with its time, None while there was none.
+    """A handler's counters since it was configured; ``last_error`` with its time, None without an error.
 
     ``waiting`` orders are in the queue, ``held`` ones are not acknowledged yet.
     """

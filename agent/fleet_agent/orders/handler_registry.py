@@ -127,7 +127,7 @@ class HandlerRegistry:
 
     @property
     def counters(self) -> Mapping[str, Counters]:
-        """What each handler did, by its name."""
+        """Returns the counters of each handler, by name."""
         return {handler.name: handler.counters for handler in self}
 
     @property
@@ -154,7 +154,7 @@ class HandlerRegistry:
 
 
 def kind_of(settings: Settings) -> Kind:
-    """What a configured handler does."""
+    """Returns the kind of a configured handler."""
     found = settings.exec or settings.file or settings.socket or settings.helper
     if found is None:  # the configuration was checked for that
         raise ValueError("no handler")

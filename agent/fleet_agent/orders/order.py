@@ -22,27 +22,27 @@ class Arrived(Protocol):
 
     @property
     def topic(self) -> str:
-        """Where it was published."""
+        """The topic that it was published on."""
 
     @property
     def payload(self) -> bytes:
-        """What was published."""
+        """The payload."""
 
     @property
     def response_topic(self) -> str | None:
-        """Where the sender awaits an answer."""
+        """The topic on which the sender awaits an answer."""
 
     @property
     def correlation_data(self) -> bytes | None:
-        """What distinguishes answers for the sender."""
+        """The sender's data to match the answer."""
 
     @property
     def content_type(self) -> str | None:
-        """What the payload is."""
+        """The payload's content type."""
 
     @property
     def user_properties(self) -> tuple[tuple[str, str], ...]:
-        """What the sender put beside it."""
+        """The sender's user properties."""
 
     @property
     def retain(self) -> bool:

@@ -10,7 +10,7 @@ from fleet_agent.record import record
 
 
 class Result(enum.Enum):
-    """How an order ended, in a word."""
+    """The result of an order, as a word."""
 
     DONE = "done"
     FAILED = "failed"
@@ -38,7 +38,7 @@ STOPPED = "stopped"
 
 @record
 class Outcome:
-    """How an order ended.
+    """The outcome of an order.
 
     ``error`` is empty unless the agent has to say why there is no exit status; ``reason`` is empty when all is well.
     ``stderr`` is its tail. ``was_begun``: whether it may have had an effect, so that doing it again would be twice.
@@ -60,7 +60,7 @@ class Outcome:
 
     @property
     def result(self) -> Result:
-        """How it ended, in a word."""
+        """The result, as a word."""
         if self.error == TIMEOUT:
             return Result.TIMED_OUT
         if self.error in _REFUSALS:

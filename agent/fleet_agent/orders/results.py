@@ -159,7 +159,7 @@ def _nothing() -> None:
 
 
 def _shown(order: Order) -> str:
-    """Where it came from, for the log."""
+    """Describes the origin of an order, for the log."""
     if order.origin == MESSAGE:
         return f"on {printable(order.topic.encode(errors='replace'))}"
     return f"as {printable(order.identity or order.origin)}"

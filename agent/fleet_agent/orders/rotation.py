@@ -148,7 +148,7 @@ class RotateOperation:
         self._job = None
 
     def refusal(self, _document: Mapping[str, Any]) -> str | None:
-        """Why the order is refused: a rotation never is."""
+        """Returns None: a rotation is never refused."""
         return None
 
     def begin(self, _document: Mapping[str, Any]) -> Mapping[str, str]:
@@ -165,7 +165,7 @@ class RotateOperation:
         self._job = job
 
     def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
-        """How it ended; None: it is to be done now."""
+        """Returns how it ended; None: it is to be done now."""
         current = self._credential.certificate_id
         if details["from"] != current:
             # Both ids: the cloud retires the one, now that the device is seen with the other.
@@ -200,7 +200,7 @@ class MoveOperation(RotateOperation):
         self.destination = None
 
     def refusal(self, document: Mapping[str, Any]) -> str | None:
-        """Why the order is refused: it is no order to move, the destination is not allowed, or the device is there."""
+        """Returns why the order is refused: not an order to move, destination not allowed, or already there."""
         if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
             return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
         to = document.get("to")
@@ -226,7 +226,7 @@ class MoveOperation(RotateOperation):
         self.destination = details["to"]
 
     def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
-        """As for a rotation; but a certificate that was replaced meanwhile is no move."""
+        """Returns how it ended, as for a rotation; but a certificate that was replaced meanwhile is no move."""
         found = super().outcome(details)
         if found is None or not found.has_succeeded:
             return found

@@ -13,7 +13,7 @@ from fleet_agent.session.message import Outgoing
 
 
 class Receipt(enum.Enum):
-    """What became of a message."""
+    """The result of offering a message."""
 
     NOT_OURS = "not for us"
     HELD = "not acknowledged: its handler has no place for it yet"

@@ -45,7 +45,7 @@ class Suspects:
 
 
 def _mark(message: Message) -> tuple[str, int, int]:
-    """What a message is recognised by when it comes again."""
+    """Returns what identifies a message when it arrives again."""
     beside = repr((message.response_topic, message.correlation_data, message.user_properties))
     content = zlib.crc32(beside.encode(errors="replace"), zlib.crc32(message.payload))
     return message.topic, len(message.payload), content

@@ -46,7 +46,7 @@ class Cause(enum.Enum):
 
 @record
 class Ended:
-    """How a run ended.
+    """The end of a run.
 
     ``status``: the exit status, negative for a signal; None when it was not started or could not be ended.
     ``output``: its stdout, of at most ``limit`` bytes; ``is_cut``: there was more. ``errors``: the tail of its stderr.

@@ -66,7 +66,7 @@ def signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> 
 
 
 def ending(status: int) -> str:
-    """What a return code (negative: a signal) means, to follow the program's name."""
+    """Describes a return code (negative: a signal), to follow the program's name."""
     if status >= 0:
         return f"ended with exit status {status}"
     try:

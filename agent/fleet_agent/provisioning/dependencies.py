@@ -62,7 +62,7 @@ Asking = Callable[[], AbstractContextManager[None]]
 
 @record
 class Dependencies:
-    """What a walk is carried out with.
+    """The objects that a walk uses.
 
     Args:
         store: Keeps what each step brings.

@@ -55,7 +55,7 @@ _NOT_FOUND = 404
 
 
 def next_step(found: Generation | None, plan: Plan) -> Step:
-    """What the pending generation lacks next."""
+    """Returns the next step for the pending generation."""
     if found is None:
         return Step.OPEN
     if not found.has_key and plan.provides_key:
@@ -70,7 +70,7 @@ def next_step(found: Generation | None, plan: Plan) -> Step:
 
 
 def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
-    """Why an attempt under way is not the one that is asked for now; None when it is.
+    """Returns how an unfinished attempt differs from what is wanted now; None if it does not.
 
     Other template parameters are no difference: they are sent with the next RegisterThing.
     """
@@ -96,7 +96,7 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
 
 
 def other_thing(found: Generation, in_use: Credential | None) -> AgentError | None:
-    """Why a registration ends there: it names another thing than the identity that it is to replace; None otherwise.
+    """Returns the error if a registration names another thing than the identity that it replaces; else None.
 
     A parameter's source may say something else by now, such as another board's serial number. What is in use stays.
 
@@ -141,7 +141,7 @@ def is_factory_key(found: Generation, plan: Plan) -> bool:
 
 
 def damage(found: Generation) -> AgentError | None:
-    """What an attempt can no longer be finished for; None when nothing is wrong.
+    """Returns why an attempt can no longer be finished; None if it can.
 
     A certificate whose key was made for it here (or by AWS) is worth nothing without it: a new key does not fit.
     """

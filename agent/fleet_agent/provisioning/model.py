@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def origin(self) -> Origin:
-        """How the identity begins."""
+        """The origin of the identity."""
         return "claim" if self.given is None else "adopted"
 
     def attempt(self, now: float, parameters_hash: str) -> Attempt:
@@ -87,7 +87,7 @@ class Plan:
 
 
 class Step(enum.Enum):
-    """What to do next; the value is what people read: the milestone that the step leads to, if there is one."""
+    """The next step; the value is shown to people: the milestone that the step leads to, if there is one."""
 
     OPEN = "attempt"
     KEY = "key"

@@ -52,7 +52,7 @@ class ProofMessage:
 
 @record
 class Trial:
-    """What a new credential is tried with: the first of the messages whose topic can be filled in.
+    """How a new credential is proven: with the first message whose topic can be filled in.
 
     ``subscription`` is for a device that publishes nothing: the template of a filter that it will ask for anyway.
     """

@@ -21,7 +21,7 @@ class Milestone(enum.StrEnum):
 
 
 class Report(Protocol):
-    """Where provisioning reports its progress."""
+    """Receives the progress of provisioning."""
 
     def step(self, name: Milestone, detail: str = "") -> None:
         """Reports a finished step; ``detail``: a few words."""

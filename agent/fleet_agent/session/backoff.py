@@ -12,7 +12,7 @@ DIAGNOSE_AGAIN = 300.0
 
 
 class Patience(enum.Enum):
-    """Why we wait: the first and the longest span, in seconds."""
+    """Why a retry waits, with the first and the longest span in seconds."""
 
     NETWORK = (1.0, 300.0)  # nothing answered: a route or a name heals by itself
     BUSY = (2.0, 600.0)  # 429 and 5xx: the account's quota is 10 registrations a second

@@ -198,7 +198,7 @@ class Connectivity:
 
 
 def _ending(event: Disconnected) -> tuple[str, str]:
-    """How it ended, in words, and what to do about it."""
+    """Describes how the connection ended, and what to do about it."""
     if event.reason_code is not None:
         words = reasons.words(Packet.DISCONNECT, event.reason_code)
         reason = reasons.reason(Packet.DISCONNECT, event.reason_code)

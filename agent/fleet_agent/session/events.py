@@ -14,7 +14,7 @@ from fleet_agent.session.message import Limits
 
 
 class NoAnswer(enum.Enum):
-    """Why no acknowledgement came of a packet."""
+    """Why a packet was not acknowledged."""
 
     CUT = "the connection ended before it came"
     LATE = "none came within its time"

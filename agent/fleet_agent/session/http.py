@@ -26,7 +26,7 @@ _HTTPS_PORT = 443
 
 @record
 class Request:
-    """What is asked for; ``body`` is sent as it is."""
+    """A request; ``body`` is sent as it is."""
 
     path: str
     method: str = "GET"
@@ -36,7 +36,7 @@ class Request:
 
 @record
 class Answer:
-    """What came: ``status`` is None, and ``error`` has awscrt's words, where no whole answer did."""
+    """An answer; without a complete one ``status`` is None, and ``error`` has awscrt's message."""
 
     status: int | None
     error: str = ""

@@ -21,7 +21,7 @@ class Outgoing:
 
 @record
 class Limits:
-    """What the server takes and keeps, by its CONNACK; sizes in bytes, times in seconds.
+    """The server's limits, from its CONNACK; sizes in bytes, times in seconds.
 
     ``packet`` is the largest packet, ``unacknowledged`` how many messages may be under way, ``expiry`` how long it
     keeps a session whose device is away.
@@ -37,7 +37,7 @@ class Limits:
 
 @record
 class Upkeep:
-    """How a session is kept; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""
+    """The parameters of a session; ``keep_alive`` and ``expiry`` in seconds. AWS publishes the will when it is lost."""
 
     keep_alive: int = 120  # AWS allows 30 to 1200, and a NAT on the way often forgets after 300
     expiry: int = 3600  # that AWS keeps messages for a device that is away: its default ceiling

@@ -56,7 +56,7 @@ def ending(packet: Any) -> tuple[int | None, str]:  # noqa: ANN401
 
 
 def limits(settings: Any) -> Limits:  # noqa: ANN401
-    """What client and server agreed on."""
+    """Returns the limits that client and server agreed on."""
     if settings is None:
         return Limits()
     return Limits(
@@ -70,7 +70,7 @@ def limits(settings: Any) -> Limits:  # noqa: ANN401
 
 
 def why(error: BaseException | None) -> NoAnswer | None:
-    """What kind of lack an error stands for."""
+    """Returns why there was no answer, by awscrt's error."""
     if error is None:
         return None
     if isinstance(error, NeverSentError):
@@ -82,7 +82,7 @@ def why(error: BaseException | None) -> NoAnswer | None:
 
 
 def cause(error: BaseException | None) -> Cause:
-    """What kind of end an error stands for."""
+    """Returns why a connection ended, by awscrt's error."""
     return _first(_CAUSES, error, Cause.OTHER)
 
 

@@ -46,7 +46,7 @@ _ENDINGS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)
 
 
 class Stage(enum.Enum):
-    """What a step is about."""
+    """The subject of a step."""
 
     KEY = "key"
     NAME = "name"

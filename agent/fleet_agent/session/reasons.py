@@ -19,7 +19,7 @@ PUBLISHED = (0, 16)
 
 
 class Packet(enum.Enum):
-    """Which packet carried the code."""
+    """The packet that carried the code."""
 
     CONNACK = "CONNACK"
     SUBACK = "SUBACK"
@@ -28,7 +28,7 @@ class Packet(enum.Enum):
 
 
 class Kind(enum.Enum):
-    """What a code calls for."""
+    """The reaction that a code calls for."""
 
     DONE = "done"
     POLICY = "policy"

@@ -1,4 +1,4 @@
-"""Where AWS IoT is and how to get there: directly, or through an HTTP proxy that lets CONNECT through."""
+"""The route to AWS IoT: directly, or through an HTTP proxy that allows CONNECT."""
 
 import contextlib
 import dataclasses
@@ -43,7 +43,7 @@ class Route:
 
     @property
     def alpn(self) -> str | None:
-        """What the handshake asks for."""
+        """The ALPN protocol that the handshake requests."""
         return ALPN if self.kind == "iot:Data-ATS" and self.port == ALPN_PORT else None
 
     @property
@@ -109,7 +109,7 @@ def _route(settings: Settings, environment: Mapping[str, str], host: str, port: 
 
 
 def ca_file(name: str) -> bytes:
-    """What a CA file holds.
+    """Returns the content of a CA file.
 
     Raises:
         DeviceError: It cannot be read.

@@ -12,7 +12,7 @@ from fleet_agent.session.route import GIVE_CA, Route, ca_file
 
 
 def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
-    """What a connection is opened with.
+    """Returns the TLS context of a connection.
 
     Raises:
         DeviceError: Certificate, key or CA cannot be loaded.

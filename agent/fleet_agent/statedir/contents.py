@@ -1,4 +1,4 @@
-"""What may lie in a state directory: one table for ``reset``, for images, for bundles and for the package's purge."""
+"""The contents of a state directory: one table for ``reset``, for images, for bundles and for the package's purge."""
 
 import enum
 import fnmatch
@@ -10,7 +10,7 @@ from fleet_agent.record import record
 
 
 class Kind(enum.Enum):
-    """What an entry belongs to."""
+    """The kind of an entry."""
 
     LOCK = "one agent at a time"
     IDENTITY = "who this device is"

@@ -69,7 +69,7 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
 
 @contextlib.contextmanager
 def as_place() -> Iterator[None]:
-    """What stands in the place of the state directory is no damage in it: there is none to write in."""
+    """Reports damage as a directory that cannot be used: something else is in the state directory's place."""
     try:
         yield
     except StateDamagedError as error:

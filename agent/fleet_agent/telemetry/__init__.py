@@ -1,1 +1,1 @@
-"""What goes up: readings from their sources through the durable queue to AWS IoT Core."""
+"""Telemetry: readings from their sources through the durable queue to AWS IoT Core."""

@@ -26,7 +26,7 @@ Cause = Literal["full", "age", "expired", "refused"]
 
 @mutable
 class Index:
-    """What the file contains."""
+    """The index of the queue's file."""
 
     names: dict[str, Topic] = dataclasses.field(default_factory=dict)
     sources: dict[str, Source] = dataclasses.field(default_factory=dict)

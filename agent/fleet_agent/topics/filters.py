@@ -1,4 +1,4 @@
-"""Which topics an MQTT topic filter stands for, and what its wildcards stood for. Pure.
+"""MQTT topic filters: which topics they match, and what their wildcards match. Pure.
 
 ``+`` is any one level; ``#``, the last, is all the levels that follow, or none. A filter that begins with a wildcard
 leaves topics that begin with ``$`` alone. ``$share/GROUP/FILTER`` stands for what FILTER does.

@@ -1,4 +1,4 @@
-"""What AWS IoT and the SDK take: topics, topic filters, and what goes with a message, in both directions.
+"""The limits of AWS IoT and the SDK: topics, topic filters, and a message's properties, in both directions.
 
 The SDK raises on what MQTT forbids, and AWS ends the connection on what it does not take. So this is asked before
 anything comes to depend on it: before a configuration is accepted, a placeholder filled in, a reading acknowledged to
@@ -37,14 +37,14 @@ _FORBIDDEN = re.compile(
 
 
 class Fault(NamedTuple):
-    """Why something is not taken: ``problem`` to be read after its name, ``suggestion`` what to write instead."""
+    """Why something is not accepted: ``problem``, to be read after its name, and ``suggestion``."""
 
     problem: str
     suggestion: str = ""
 
 
 def topic_fault(text: str) -> Fault | None:
-    """Why nothing can be published to a topic; None when it can be."""
+    """Returns why nothing can be published to a topic; None if it can."""
     for wildcard in "#+":
         if wildcard in text:
             return Fault(
@@ -62,7 +62,7 @@ def topic_fault(text: str) -> Fault | None:
 
 
 def filter_fault(text: str) -> Fault | None:
-    """Why a topic filter cannot be subscribed to; None when it can be."""
+    """Returns why a topic filter cannot be subscribed to; None if it can."""
     counted = text
     if text.startswith(_SHARED):
         _, group, counted = (*text.split("/", 2), "")[:3]
@@ -74,7 +74,7 @@ def filter_fault(text: str) -> Fault | None:
 
 
 def answer_fault(topic: str, correlation_data: bytes | None) -> Fault | None:
-    """Why no answer with this correlation data can be published there; None when it can be."""
+    """Returns why no answer with this correlation data can be published there; None if it can."""
     if fault := topic_fault(topic):
         return fault
     if correlation_data is not None and len(correlation_data) > DATA_BYTES:
@@ -85,7 +85,7 @@ def answer_fault(topic: str, correlation_data: bytes | None) -> Fault | None:
 
 
 def string_fault(text: str) -> Fault | None:
-    """Why MQTT has no such string; None when it has."""
+    """Returns why MQTT does not allow such a string; None if it does."""
     if found := _FORBIDDEN.search(text):
         if found[0] == "\n":
             return Fault("has more than one line")

@@ -6,7 +6,7 @@ from fleet_agent.topics import template as templates
 
 
 class Topics:
-    """What a topic's placeholders stand for on this device.
+    """The values of topics' placeholders on this device.
 
     Args:
         known: The values of its identity, by name (``Credential.topic_values``).

@@ -34,7 +34,7 @@ def is_filter(template: str) -> bool:
 
 
 def template_fault(template: str, fault_of: Callable[[str], Fault | None]) -> Fault | None:
-    """Why no topic, or no filter, can come of a template; ``fault_of`` looks at it with its placeholders as text."""
+    """Returns why a template cannot become a topic or filter; ``fault_of`` checks it with its placeholders as text."""
     for name in _BRACES.findall(template):
         if not _NAME.fullmatch(name):
             return Fault(f"has a placeholder that cannot be, {name}", _HINT)

@@ -115,7 +115,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
 
 
 def _identity(theirs: Document, *, provisions: bool) -> dict[str, str | None] | None:
-    """What Device Client connects with: what its fleet provisioning got, or what it was given."""
+    """Takes Device Client's identity: from its fleet provisioning, or as configured."""
     completed = theirs.take("runtime-config/completed-fp") in (True, "true")
     if completed and theirs.has("runtime-config/cert"):
         certificate = theirs.take_text("runtime-config/cert")

@@ -27,7 +27,7 @@ class Left:
 
 @record
 class Imported:
-    """What a peer's configuration comes to.
+    """The result of translating a peer's configuration.
 
     Args:
         peer: Its name, for people.

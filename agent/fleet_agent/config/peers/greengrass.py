@@ -99,7 +99,7 @@ def translate(document: Mapping[str, Any]) -> Imported:
 
 
 def _identity(theirs: Document) -> dict[str, str | None] | None:
-    """What Greengrass connects with; a handle in a TPM is no key for anybody but it."""
+    """Takes Greengrass's identity; a handle in a TPM is of no use to others."""
     names = ["system/certificateFilePath", "system/privateKeyPath"]
     if not all(theirs.has(name) for name in names):
         return None

@@ -106,7 +106,7 @@ class ExecWork:
 
 
 def environment(order: Order, name: str) -> dict[str, str]:
-    """What the program gets beside the clean environment; what no environment can carry is left out."""
+    """Returns the variables added to the clean environment; values that it cannot hold are left out."""
     found = {
         "FLEET_AGENT_TOPIC": order.topic,
         "FLEET_AGENT_HANDLER": name,

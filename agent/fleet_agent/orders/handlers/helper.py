@@ -205,7 +205,7 @@ class HelperWork:
 
 
 def _outcome(values: dict[str, Any], name: str) -> Outcome:
-    """What the helper reports, as it says; each part by itself, should it be something else."""
+    """Reads the helper's outcome; each part by itself, in case it has another type."""
     how, status = values["outcome"], values.get("status")
     if not isinstance(status, int) or isinstance(status, bool):
         status = None

@@ -121,7 +121,7 @@ class SocketWork:
 
 
 def packet(order: Order, name: str) -> bytes:
-    """What the program gets."""
+    """Builds the packet for the program."""
     values: dict[str, object] = {"handler": name, "topic": order.topic}
     text = _text(order.payload)
     if text is None:

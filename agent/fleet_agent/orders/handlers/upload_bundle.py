@@ -46,7 +46,7 @@ class UploadWork(ExecWork):
         return {**programs.environment(order, self._name), **passed}
 
     def _outcome(self, how: Ended) -> Outcome:
-        """Where the bundle is; that the doctor found something wrong is in it, and no failure of this."""
+        """Returns where the bundle is; problems that the doctor found are in it, and no failure of the order."""
         found = super()._outcome(how)
         try:
             answer = json.loads(found.stdout or b"")

@@ -13,7 +13,7 @@ Done = Callable[[Outcome], None]
 
 @record
 class Limits:
-    """Of a handler's orders: bytes of a payload, how many may wait, seconds that one may take."""
+    """A handler's limits: bytes of a payload, how many orders may wait, seconds for each."""
 
     size: int
     waiting: int
@@ -53,5 +53,5 @@ class Work(Protocol):
 
 
 def seconds(limit: float, order: Order, clock: Clock) -> float:
-    """How long an order may take, by its handler's limit and its own."""
+    """Returns the time limit of an order, the smaller of its handler's and its own."""
     return limit if order.bound is None else max(min(limit, order.bound.left(clock)), 0.0)

@@ -58,7 +58,7 @@ def leaves(document: Mapping[str, Any] | None, rules: Sequence[Mapping[str, str]
 def plan(
     document: Mapping[str, Any] | None, settings: Jobs, facts: Callable[[], Mapping[str, str]]
 ) -> Plan:
-    """What a document asks for.
+    """Makes a plan of a document.
 
     Args:
         document: The job's.
@@ -183,7 +183,7 @@ def _arguments(name: str, given: object) -> tuple[str, ...]:
 
 
 def _user(action: Mapping[str, Any]) -> str:
-    """As which user; empty where the document does not say: AWS leaves what was not given in one of three ways."""
+    """Returns the user of a step; empty if not given, which AWS writes in one of three ways."""
     given = action.get("runAsUser")
     return given.strip() if isinstance(given, str) and not _is_unfilled(given) else ""
 

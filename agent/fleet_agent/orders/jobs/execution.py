@@ -82,7 +82,7 @@ def state(values: Mapping[str, Any]) -> tuple[str, int | None]:
 
 
 def details(values: Mapping[str, str]) -> dict[str, str]:
-    """As AWS takes them: no control characters, 1 to 1024 characters a value, the last of a longer one."""
+    """Makes details acceptable to AWS: no control characters, 1 to 1024 characters a value, the end of a longer one."""
     found = {name: clean(value) for name, value in values.items() if _KEY.fullmatch(name)}
     return {name: value for name, value in found.items() if value}
 

@@ -144,7 +144,7 @@ class Jobs:
         self._look_at = self._context.clock.monotonic() + LOOK_EVERY
 
     def _look_again(self) -> None:
-        """As if there had been a notice."""
+        """Looks again, as after a notification."""
         self._look_later()
         self._noticed("notify", b"")
 

@@ -8,7 +8,7 @@ from fleet_agent.record import record
 
 @record
 class Conclusion:
-    """How such a job ended, and the details that are reported."""
+    """The end of such a job, and the details to report."""
 
     has_succeeded: bool
     details: Mapping[str, str]
@@ -22,7 +22,7 @@ class Operation(Protocol):
         """The ``operation`` of the job document."""
 
     def refusal(self, document: Mapping[str, Any]) -> str | None:
-        """Why this document is refused; None: it is carried out."""
+        """Returns why this document is refused; None: it is carried out."""
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
         """The job's details from now on: AWS has them before anything is done."""
@@ -31,7 +31,7 @@ class Operation(Protocol):
         """Whether the details say that this document was begun."""
 
     def outcome(self, details: Mapping[str, str]) -> Conclusion | None:
-        """How it ended; None: it is to be done now, or again."""
+        """Returns how it ended; None: it is to be done now, or again."""
 
     def carry_out(self, job: str, details: Mapping[str, str]) -> None:
         """Carries it out for this job; a rotation is requested from the loop."""

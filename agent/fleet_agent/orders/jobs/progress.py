@@ -62,7 +62,7 @@ def done(outcome: Outcome) -> Done:
 
 
 def to_bytes(progress: Progress) -> bytes:
-    """As it is kept."""
+    """Serialises it for the file."""
     values = dataclasses.asdict(progress)
     for step in values["steps"]:
         step["result"] = step["result"].value
@@ -99,7 +99,7 @@ class ProgressFile:
         self._not_kept = not_kept
 
     def read(self) -> Progress | None:
-        """What is kept; None where nothing is, or it is damaged, which is logged."""
+        """Reads the file; None if there is none, or it is damaged, which is logged."""
         try:
             data = files.read(self._path, _LARGEST)
             return None if data is None else from_bytes(data)

@@ -30,7 +30,7 @@ def end(progress: Progress, plan: Plan) -> tuple[str, dict[str, str]]:
 
 
 def position(plan: Plan, index: int) -> str:
-    """Which step it is, for people."""
+    """Returns the position of a step, for people."""
     return f"{index + 1} of {len(plan.steps)}: {plan.steps[index].name}"
 
 

@@ -52,13 +52,13 @@ class AllowList:
         return {user for user, _ in self._rules} - {None, 0, os.geteuid()}
 
     def rights(self, user: int, topic: str) -> "Rights":
-        """What a program of this user may send to; ``topic`` is where its readings without one go."""
+        """Returns the topics for a user's programs; ``topic`` is that of readings without one."""
         allowed = [text for user_of, text in self._rules if user_of in (None, user)]
         return Rights(user, allowed, topic, self._fill)
 
 
 class Rights:
-    """What one program may send to.
+    """The topics that a program may send to.
 
     Args:
         user: Its user's number.

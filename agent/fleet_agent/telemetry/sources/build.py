@@ -26,7 +26,7 @@ from fleet_agent.topics.names import Topics
 
 @record
 class SourcesContext:
-    """What sources work with, and where.
+    """The objects and paths that sources use.
 
     ``fill`` fills a template for the source of a name, and gives None, and reports it, where that makes no topic;
     ``topics`` are for what programs send. ``state_dir``: file positions; its disk is the one that is reported on.
@@ -52,7 +52,7 @@ def build(telemetry: Telemetry, context: SourcesContext) -> list[Source]:
 
 
 def socket_paths(sources: Sequence[object]) -> list[Path]:
-    """Where they listen, those that do."""
+    """Returns the paths of the sources' sockets."""
     return [path for item in sources if (path := getattr(item, "path", None))]
 
 

@@ -87,7 +87,7 @@ class Command:
 
 
 def json_problem(text: bytes) -> str | None:
-    """Why this is not one JSON value, by the letter of the standard; None: it is one."""
+    """Returns why this is not a JSON value by the standard; None: it is."""
     try:
         json.loads(text.decode(), parse_constant=_refuse)
     except UnicodeDecodeError:

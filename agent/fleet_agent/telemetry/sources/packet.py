@@ -46,7 +46,7 @@ class PacketError(Exception):
 
 @dataclasses.dataclass(slots=True)
 class Request:
-    """What a packet asks for; ``topic`` empty: the source's own; ``lifetime`` in seconds; ``name``: its ``id``."""
+    """A packet's request; ``topic`` empty: the source's own; ``lifetime`` in seconds; ``name``: its ``id``."""
 
     topic: str
     payload: bytes

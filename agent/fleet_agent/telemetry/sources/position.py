@@ -65,7 +65,7 @@ class Opened:
         return (found.st_ino, found.st_dev) == (self.inode, self.device)
 
     def read(self, offset: int, most: int) -> bytes:
-        """What stands there."""
+        """Reads bytes at a position."""
         return os.pread(self.descriptor, most, offset)
 
     def head(self, size: int) -> tuple[int, int]:

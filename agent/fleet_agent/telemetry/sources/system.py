@@ -17,7 +17,7 @@ _IDLE, _WAITING, _COLUMNS = 3, 4, 8
 
 
 class Cpu:
-    """How busy the processors, together, were between one look and the next."""
+    """The load of all processors between two samples."""
 
     def __init__(self) -> None:
         self._before: tuple[int, int] | None = None
