@@ -147,7 +147,7 @@ def test_goes_back_when_there_it_is_refused(
         done = move(config)
         assert done.status == 77, done.stderr
         said = daemon.wait_for_problem("move-failed", 60)
-        assert "goes on where it was" in said["title"]
+        assert "stays where it was" in said["title"]
         until(lambda: daemon.log.count("connected to localhost") == 2, "back", 30)
         assert daemon.end() == 0
     assert agent.current_id() == before

@@ -59,10 +59,10 @@ _OWN_ENDS: dict[str, dict[int | None, str]] = {
     },
     MOVE: {
         None: "does not move: the running agent goes on where it is",
-        69: "tries again until `--timeout`, then 69; goes on where it was",
+        69: "tries again until `--timeout`, then 69; stays where it was",
         75: "tries again until `move.within`, then goes back: 75, or the problem `move-failed`",
-        77: "ends with 77, a policy that may still spread after `move.within`; goes on where it was",
-        78: "ends with 78; goes on where it was",
+        77: "ends with 77, a policy that may still spread after `move.within`; stays where it was",
+        78: "ends with 78; stays where it was",
     },
 }
 _AT_ONCE = "`provision` ends with {status}; `run` waits, less and less often, up to five minutes"
