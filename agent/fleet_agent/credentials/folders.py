@@ -137,17 +137,19 @@ class Folders:
             return files.read(self.folder(number) / name)
         except StateDamagedError as error:
             if error.code == STATE_DAMAGED:
-                error.remedy = self._cure(number)
+                error.remedy = self._cure(number, name)
             raise
 
     def _damaged(self, number: int, name: str, damage: str) -> StateDamagedError:
         return StateDamagedError(
             f"{self.folder(number) / name} is damaged: {damage}.",
-            remedy=self._cure(number),
+            remedy=self._cure(number, name),
             code=STATE_DAMAGED,
         )
 
-    def _cure(self, number: int) -> str:
+    def _cure(self, number: int, name: str) -> str:
         if number > self.current_number():
             return "Drop the attempt and start again: fleet-agent provision --restart"
+        if name == PROVEN:
+            return f"{files.move_aside(self.folder(number) / name)}; the identity is whole without it."
         return "Provision again: fleet-agent provision --force (the ledger names the old certificate)."
