@@ -165,7 +165,7 @@ class Requests:
             if done.session is not None:
                 done.session.close()
             _log.info(
-                "the topics may be others now: they are filled in again",
+                "the topics may have changed: they are filled in again",
                 extra=log.fields(Moment.TOPICS_CHANGED),
             )
             return Ending.RESTART
@@ -241,7 +241,7 @@ class Requests:
             for message in last:
                 conversation.publish(message)
         except AgentError as error:
-            _log.warning("the old account was not told of the move: %s", error.title)
+            _log.warning("the move was not reported to the old account: %s", error.title)
         finally:
             conversation.close()
 

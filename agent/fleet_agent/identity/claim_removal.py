@@ -90,7 +90,7 @@ class Starts:
         files.write(path, json.dumps({"good_starts": count}).encode() + b"\n", 0o600)
         if count >= wanted:
             files.write(self._state_dir / SERVED, b"", 0o600)
-            _log.info("%d good starts: the claim is deleted at the next one", count)
+            _log.info("%d successful starts: the claim is deleted at the next one", count)
 
 
 def _read_count(data: bytes | None) -> int:

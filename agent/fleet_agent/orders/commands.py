@@ -193,7 +193,7 @@ class Commands:
             return Receipt.HELD
         handler = self._named(name)
         if handler.knows(identity) and not handler.has(identity):
-            _log.info("the command %s came again; it was carried out", identifier)
+            _log.info("the command %s was sent again; it has been carried out", identifier)
             message.acknowledge()
             return Receipt.TAKEN
         _log.info("the command %s is for %s", identifier, name)
@@ -218,7 +218,7 @@ class Commands:
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
         """Handles a repeated request, perhaps the same packet: it is not acknowledged before it is safe."""
-        _log.info("the command %s came again", identifier)
+        _log.info("the command %s was sent again", identifier)
         execution = self._executions.get(identifier)
         if execution is not None and execution.handler is None:
             execution.acknowledge.append(message.acknowledge)
@@ -295,7 +295,7 @@ class Commands:
             self._give_up(refused[0])
 
     def _give_up(self, execution: _Execution) -> None:
-        _log.warning("AWS IoT did not take the outcome of the command %s", execution.id)
+        _log.warning("AWS IoT did not accept the outcome of the command %s", execution.id)
         self._finish(execution)
 
     def _finish(self, execution: _Execution) -> None:

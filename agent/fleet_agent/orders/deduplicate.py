@@ -65,7 +65,7 @@ class Remembered:
         try:
             lines = (files.read(path, _LIMIT) or b"").splitlines()
         except StateDirectoryError as error:
-            _log.warning("ids of messages were forgotten: %s", error.title)
+            _log.warning("message ids were lost: %s", error.title)
             return
         for line in lines:
             self._lines += 1

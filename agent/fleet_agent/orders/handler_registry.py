@@ -115,7 +115,7 @@ class HandlerRegistry:
                 if path.name not in ours:
                     files.remove_folder(path)
         except (AgentError, OSError) as error:
-            _log.warning("what a former handler kept stays in %s: %s", self.folder, error)
+            _log.warning("the files of a removed handler stay in %s: %s", self.folder, error)
 
     def cancel(self, identity: str) -> None:
         """Ends the order of that identity, whoever has it."""

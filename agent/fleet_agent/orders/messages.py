@@ -120,7 +120,7 @@ class Messages:
     def _hand(self, message: Arrived, item: _Entry, handler: Handler) -> bool:
         if message.retain and not item.subscription.retained:
             _log.info(
-                "%s: a retained message on %s is not a new one and was left alone",
+                "%s: a retained message on %s is not new and was ignored",
                 handler.name,
                 printable(message.topic),
             )

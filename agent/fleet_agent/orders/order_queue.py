@@ -68,7 +68,7 @@ class OrderQueue:
         try:
             found = self._read(path)
         except StateDirectoryError as error:
-            _log.warning("an order was left for the next start: %s", error.title)
+            _log.warning("an order is left for the next start: %s", error.title)
             return
         if found is None:
             return

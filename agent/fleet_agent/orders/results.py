@@ -81,7 +81,7 @@ class Results:
     def canceled(self, item: Item, order: Order, outcome: Outcome) -> None:
         """Records the end of an order that its sender no longer wants, and reports nothing."""
         self._context.note(self._name, order, outcome.result, outcome.reason)
-        _log.info("%s: ended what was canceled", self._name)
+        _log.info("%s: ended the canceled order", self._name)
         self.forget(item)
 
     def report(self, order: Order, outcome: Outcome, item: Item | None = None) -> None:
@@ -90,7 +90,7 @@ class Results:
         reporter = self._context.reporters.get(order.origin)
         if reporter is None:
             _log.warning(
-                "%s: its outcome goes nowhere: no %ss are taken", self._name, order.origin
+                "%s: an outcome cannot be reported: %ss are switched off", self._name, order.origin
             )
             forget()
         else:
@@ -107,15 +107,15 @@ class Results:
         self.counters.refused += 1
         self._note(outcome)
         self._context.note(self._name, order, outcome.result, outcome.reason)
-        _log.warning("%s: refused what came %s: %s", self._name, _shown(order), outcome.reason)
+        _log.warning("%s: refused the order %s: %s", self._name, _shown(order), outcome.reason)
         self.report(order, outcome)
 
     def duplicate(self, order: Order) -> None:
         """Counts an order that was taken before; the sender of a message learns of it."""
         self.counters.duplicates += 1
-        _log.info("%s: a duplicate %s was left alone", self._name, _shown(order))
+        _log.info("%s: a duplicate %s was ignored", self._name, _shown(order))
         if order.origin == MESSAGE:
-            self.report(order, failure(DUPLICATE, "a message of that id was taken before"))
+            self.report(order, failure(DUPLICATE, "a message with that id was accepted before"))
 
     # Ids ------------------------------------------------------------------------------------------------------------
 

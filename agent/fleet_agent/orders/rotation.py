@@ -89,7 +89,9 @@ class OrderTopic:
     def _order(self, message: Arrived) -> Receipt:
         proven, topic = self._credential.proven, printable(message.topic)
         if message.retain:
-            _log.info("a retained message on %s is no order: it comes with every connect", topic)
+            _log.info(
+                "a retained message on %s is not an order: it arrives with every connection", topic
+            )
         elif not self._is_allowed(message, topic):
             pass
         elif proven is not None and 0 <= self._passed(proven) < self._pause:

@@ -124,7 +124,7 @@ class Subscriptions:
             is_culprit = len(under_way) == 1 and item.tries > 0
             item.no_answer = NoAnswer.CUT if is_culprit else item.no_answer
             self._postpone(item, Patience.REFUSED if is_culprit else Patience.BUSY, now)
-            _log.info("the connection ended while the subscription to %s was asked for", item.name)
+            _log.info("the connection ended during the subscription to %s", item.name)
         self._show()
 
     def act(self) -> None:
@@ -179,7 +179,7 @@ class Subscriptions:
     def _granted(self, item: _Filter, code: int) -> None:
         item.is_granted, item.tries, item.code, item.no_answer = True, 0, None, None
         if code < item.qos:
-            _log.warning("%s is granted with QoS %d only: what comes may be lost", item.name, code)
+            _log.warning("%s is granted with QoS %d only: messages may be lost", item.name, code)
         covered = [
             other
             for other in self._filters.values()

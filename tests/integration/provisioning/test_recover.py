@@ -287,7 +287,7 @@ def test_adopted_certificate_that_expired_is_replaced_at_once(
         after = wait_back(agent, daemon, made["certificateId"])
         reported("the device's certificate expired", 2, daemon, "has expired")
         # The template gives a device configuration, which the topics may be made of.
-        daemon.wait_for_line("the topics may be others now")
+        daemon.wait_for_line("the topics may have changed")
         daemon.wait_for_line("restarted in place")
         until(lambda: daemon.shown()["connected"], "in service")
     assert faults.certificates() == [after]

@@ -184,7 +184,7 @@ def test_refused_commands_that_aws_never_answers_do_not_keep_other_messages_away
     assert [name for name, _ in device.said] == names
     # The oldest are given up, so that fewer wait than the server may send without hearing of one.
     assert device.acknowledged == names[:3]
-    assert caplog.text.count("did not take the outcome of the command") == 3
+    assert caplog.text.count("did not accept the outcome of the command") == 3
     device.answered(names[-1])
     assert device.acknowledged == [*names[:3], names[-1]]
 

@@ -177,7 +177,7 @@ def test_the_origin_of_an_order_hears_of_it_and_one_that_nobody_serves_is_forgot
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     board.give("write", "x", COMMAND)
-    assert "write: its outcome goes nowhere: no commands are taken" in caplog.text
+    assert "write: an outcome cannot be reported: commands are switched off" in caplog.text
     assert (board.files("write"), board.reported) == ([], [])
     assert board.bench.shared.last[-1]["handler"] == "write"
 
@@ -219,8 +219,8 @@ def test_what_is_refused_is_counted_shown_and_no_problem(
     assert board.give("ask", "b", payload=bytes(9))
     board.give("ask", None, "message", topic="cmd\n", payload=bytes(10))
     assert caplog.messages == [
-        f"ask: refused what came as a: {reason}",
-        f"ask: refused what came on cmd\\n: {reason}",
+        f"ask: refused the order as a: {reason}",
+        f"ask: refused the order on cmd\\n: {reason}",
     ]
 
 

@@ -285,7 +285,7 @@ def test_an_end_is_said_until_aws_has_one(
     talk.hears(how, **answer)
     if again is None:
         assert (reports.heard, len(talk.said)) == (["known"], 1)
-        was_over = "the job j was over in the cloud before" in caplog.text
+        was_over = "the job j had already ended in the cloud" in caplog.text
         assert was_over is (how == "rejected")
     else:
         assert isinstance(again, dict)

@@ -99,7 +99,7 @@ def test_what_is_damaged_is_lost_and_said_to_be(
     disk.kept.write(FULL)
     (disk.folder / "orders" / "job.json").write_bytes(b"{")
     assert disk.kept.read() is None
-    assert "what is known of a job was lost" in caplog.text
+    assert "the progress of a job was lost" in caplog.text
 
 
 def test_a_disk_that_takes_nothing_is_reported(disk: Disk) -> None:

@@ -333,7 +333,7 @@ class Jobs:
         if current is None:
             return
         _log.warning(
-            "the job %s is not wanted any more: canceled, timed out or deleted", current.job
+            "the job %s has ended in the cloud: canceled, timed out or deleted", current.job
         )
         # Before it is forgotten: so a kill in between does not keep it from being ended.
         self._context.cancel(current.identity)

@@ -104,7 +104,7 @@ class ProgressFile:
             data = files.read(self._path, _LARGEST)
             return None if data is None else from_bytes(data)
         except (StateDirectoryError, ValueError) as error:
-            _log.warning("what is known of a job was lost: %s: %s", self._path, error)
+            _log.warning("the progress of a job was lost: %s: %s", self._path, error)
             return None
 
     def write(self, progress: Progress) -> None:

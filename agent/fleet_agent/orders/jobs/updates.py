@@ -88,7 +88,7 @@ class Updates:
                 self._end(current, status, {}, known)
             else:
                 if not is_good:
-                    _log.warning("the job %s was over in the cloud before", current.job)
+                    _log.warning("the job %s had already ended in the cloud", current.job)
                 known()
 
         self._client.ask(

@@ -129,14 +129,14 @@ class File:
         if found is not None:
             return self._take(found, before.offset)
         opened = Opened(self._path)
-        _log.warning("%s is another file than the one last read: all of it is new", self._path)
+        _log.warning("%s is not the file that was read last: all of it is new", self._path)
         return self._take(opened, 0)
 
     def _find_again(self, file: Opened) -> None:
         """Handles a truncated file: the rest is in a copy, if there is one."""
         found = position.find(self._path, self._position(file))
         _log.info(
-            "%s was started again%s", self._path, "" if found else "; no copy of the rest is found"
+            "%s was truncated%s", self._path, "" if found else "; no copy of the rest is found"
         )
         if found is not None:
             self._take(found, self._stored)
