@@ -8,6 +8,7 @@ from fleet_cloud.bulk.layout import BulkFolder
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import configuration, connection
 from fleet_cloud.fleet.connection import Connection, Identity, RefusedError, Server
+from fleet_cloud.fleet.trust import check_trust
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
 
@@ -55,6 +56,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if context.shell.dry_run:
         context.console.script(f"# would connect as {len(things)} things")
         return Outcome(data={"checked": 0, "failed": {}, "dry_run": True}, lines=[])
+
+    check_trust(server)
 
     def check(thing: str) -> RefusedError | None:
         return round_trip(server, folder.identity(thing), thing)

@@ -12,6 +12,7 @@ from fleet_cloud.commands import things_create
 from fleet_cloud.errors import Exit, FleetCloudError, UsageError
 from fleet_cloud.fleet import connection
 from fleet_cloud.fleet.connection import Connection, Identity, RefusedError, Server
+from fleet_cloud.fleet.trust import check_trust
 from fleet_cloud.local import quoting
 from fleet_cloud.options import Context
 from fleet_cloud.outcome import Outcome
@@ -80,6 +81,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         )
     endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
     server = Server(endpoint=endpoint, ca_file=arguments.ca_file)
+    if not context.shell.dry_run:
+        check_trust(server)
     _allow(context, aws, account, record, arguments.topic)
     if context.shell.dry_run:
         return Outcome(data={"dry_run": True, "sent": {}, "failed": {}}, lines=[])

@@ -15,6 +15,7 @@ from fleet_cloud.fleet import connection, deletion
 from fleet_cloud.fleet.connection import Identity, RefusedError, Server
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate
 from fleet_cloud.fleet.trial_claim import trial_claim
+from fleet_cloud.fleet.trust import check_trust
 from fleet_cloud.local import files, openssl
 from fleet_cloud.local.shell import Variable
 from fleet_cloud.options import Context, read_parameters
@@ -92,6 +93,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     context.shell.need("openssl")
     aws = context.aws()
     server, before, has_hook = _look(context, aws, *given)
+    check_trust(server)
     trial = Trial(server, context.names, context.console.say)
     with ExitStack() as afterwards:
         folder = afterwards.enter_context(files.temporary_folder())

@@ -125,17 +125,9 @@ def check_reachable(server: Server, failures: Sequence[RefusedError | None]) -> 
     if not met or len(met) < len(failures):
         return
     where = f"{server.endpoint.host} port {server.endpoint.port}"
-    if "TLS" in str(met[0]):
-        ca = f"the CA in {server.ca_file}" if server.ca_file else "this machine's own store"
-        remedy = f"look whether {ca} knows the endpoint's certificate, and give one that does: --ca-file FILE"
-    else:
-        remedy = (
-            "look at the network, the name and the port (a firewall may let 443 through and not 8883); "
-            "an endpoint that is not Amazon's needs its CA: --ca-file FILE"
-        )
     raise FleetCloudError(
         f"no connection to {where}: {met[0]}",
-        remedy=remedy,
+        remedy="look whether the certificate is one of this account's, and ACTIVE, and whether that is its endpoint",
         code="endpoint-unreachable",
     )
 

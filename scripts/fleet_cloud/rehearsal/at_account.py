@@ -18,6 +18,7 @@ from fleet_cloud.fleet import connection, spread
 from fleet_cloud.fleet.configuration import Endpoint
 from fleet_cloud.fleet.connection import Identity, Server
 from fleet_cloud.fleet.trial_claim import trial_claim
+from fleet_cloud.fleet.trust import check_trust
 from fleet_cloud.local import files, quoting
 from fleet_cloud.options import Context, read_parameters
 from fleet_cloud.outcome import Outcome
@@ -160,6 +161,7 @@ def _check_server(settings: Settings) -> None:
         endpoint=Endpoint(settings.endpoint, settings.port),
         ca_file=Path(settings.ca_file) if settings.ca_file else None,
     )
+    check_trust(server)
     identity = Identity(certificate=Path(claim.certificate), key=Path(claim.private_key))
     connection.check_reachable(
         server, [connection.knock(server, identity, f"claim-{secrets.token_hex(8)}")]

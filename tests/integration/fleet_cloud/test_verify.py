@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ def test_hook_is_found_to_keep_a_device_from_being_taken_over(
     assert "no config.yaml" in fleet_cloud(*words, status=2).stdout
     fleet_cloud("claim", "new", "--name", "boats", "--image", image, "--ca-file", sandbox.ca_file)
     before = iot.list_things()["things"]
+    began = time.monotonic()
+    error = answer(fleet_cloud("verify", "--name", "boats", "--json", status=1))["error"]
+    # Not the half minute that awscrt lets pass after a handshake that failed.
+    assert time.monotonic() - began < 10
+    assert error["code"] == "endpoint-unreachable"
+    assert "--ca-file" in error["remedy"]
     right = answer(fleet_cloud(*words))
     assert right["takeover"]["was"] == "refused"
     ends = {
