@@ -30,6 +30,7 @@ from fleet_agent.health.status import Health
 from fleet_agent.identity import home, own_session, rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
+from fleet_agent.identity.walk import within
 from fleet_agent.log import Moment
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.router import Orders
@@ -120,7 +121,12 @@ class Requests:
         if (name := self._destination()) is not None:
             return self._move(name, before)
         self._health.set_activity("rotating")
-        done = rotate.replace_within(self._settings, self._store, self._mailbox, self._report)
+        done = within(
+            rotate.LIMIT,
+            lambda mailbox: rotate.replace(self._settings, self._store, mailbox, self._report),
+            self._mailbox,
+            "the rotation stopped",
+        )
         if isinstance(done, AgentError):
             return self._failed(before.credential, done, table.ROTATION_FAILED)
         self._health.clear(table.ROTATION_FAILED)
@@ -205,7 +211,13 @@ class Requests:
         from fleet_agent.identity import move
 
         self._health.set_activity(f"moving to {printable(name.encode())}")
-        done = move.move_within(self._settings, name, self._store, self._mailbox, self._report)
+        settings, store, report = self._settings, self._store, self._report
+        done = within(
+            settings.move.within,
+            lambda mailbox: move.walk_to(settings, name, store, mailbox, report),
+            self._mailbox,
+            f"the move to {name} stopped",
+        )
         if isinstance(done, AgentError):
             return self._failed(before.credential, done, table.MOVE_FAILED)
         if done.session is not None:

@@ -6,12 +6,10 @@ configuration and carries nothing else.
 """
 
 import dataclasses
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent import files
-from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Generation, Home
 from fleet_agent.credentials.store import Store
@@ -20,15 +18,13 @@ from fleet_agent.identity import home, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
-from fleet_agent.identity.walk import Request, walk
+from fleet_agent.identity.walk import Request, by_hand, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.statedir.owner import become_owner
 
 if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
-
-_log = logging.getLogger(__name__)
 
 # In the state directory: the destination that the command requests of the running agent.
 REQUEST_FILE = "move-to"
@@ -59,38 +55,19 @@ def move(settings: Settings, name: str, report: Report, *, timeout: float) -> Cr
     """
     become_owner(Path(settings.state_dir))
     state_lock.take(settings, allow_volatile=True)
-    clock = SystemClock()
-    mailbox = Mailbox(clock)
-    mailbox.stop_on_signals()
-    if timeout > 0:
-        mailbox.limit(clock.monotonic() + timeout)
-    done = _move(settings, name, open_store(settings), mailbox, report)
-    if done.session is not None:
-        done.session.close()
-    return done.credential
+    store = open_store(settings)
+    return by_hand(lambda mailbox: walk_to(settings, name, store, mailbox, report), timeout)
 
 
-def move_within(
-    settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
-) -> "Provisioned | AgentError":
-    """Moves inside the daemon, within ``move.within``; returns what stopped it, since the daemon goes on.
-
-    Raises:
-        StopRequested: The agent is to end.
-    """
-    mailbox.limit(SystemClock().monotonic() + settings.move.within)
-    try:
-        return _move(settings, name, store, mailbox, report)
-    except AgentError as error:
-        _log.warning("the move to %s stopped: %s %s", name, error.title, error.remedy)
-        return error
-    finally:
-        mailbox.limit(None)
-
-
-def _move(
+def walk_to(
     settings: Settings, name: str, store: Store, mailbox: Mailbox, report: Report
 ) -> "Provisioned":
+    """Walks to an identity at a destination, with no session of this device open.
+
+    Raises:
+        AgentError: What stopped it; the device is where it was, and nothing is under way.
+        StopRequested: The agent is to end.
+    """
     wanted = home.destination(settings, name)
     current = in_use(store)
     if current is None:

@@ -9,7 +9,6 @@ import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
@@ -17,8 +16,7 @@ from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
 from fleet_agent.identity import clone, state_lock
 from fleet_agent.identity.configured import open_store, with_stable_paths
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.walk import Request, walk
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.identity.walk import Request, by_hand, walk
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record
@@ -75,16 +73,12 @@ def _provision(
     # --force is also the way out of a damaged identity: it does not look at it.
     if not request.force and (found := in_use(store)):  # another agent provisioned meanwhile
         return Result(credential=with_stable_paths(store, found), was_there=True)
-    clock = SystemClock()
-    mailbox = Mailbox(clock)
-    mailbox.stop_on_signals()
-    if request.timeout > 0:
-        mailbox.limit(clock.monotonic() + request.timeout)
     with reporting as report:
-        done = walk(settings, request, report, store, mailbox, worker=worker)
-    if done.session is not None:
-        done.session.close()
-    return Result(credential=with_stable_paths(store, done.credential), was_there=False)
+        credential = by_hand(
+            lambda mailbox: walk(settings, request, report, store, mailbox, worker=worker),
+            request.timeout,
+        )
+    return Result(credential=with_stable_paths(store, credential), was_there=False)
 
 
 def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:

@@ -28,7 +28,7 @@ from fleet_agent.errors import (
 from fleet_agent.identity import claim_removal, ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.identity.recovery_state import RecoveryState
-from fleet_agent.identity.walk import Recovery, Request, walk
+from fleet_agent.identity.walk import Recovery, Request, walk, within
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.model import RejectedError, Step
 from fleet_agent.provisioning.report import Report
@@ -143,10 +143,10 @@ def attempt(
         starts_over=known.starts_over and not starts_over,
     )
     limit = Limit(state_dir, known, clock)
-    mailbox.limit(clock.monotonic() + LIMIT)
-    try:
+
+    def act(mailbox: Mailbox) -> "Provisioned":
         recovery_state.write(state_dir, known)
-        done = walk(
+        return walk(
             settings,
             Request(restart=starts_over or _is_in_the_way(found, current)),
             report,
@@ -156,12 +156,11 @@ def attempt(
             home=current.home,
             recovery=_recovery(found, current, limit, starts_over=starts_over),
         )
-    except AgentError as error:
-        _keep_failure(state_dir, limit.known, error, clock)
-        _log.warning("the identity was not recovered: %s %s", error.title, error.remedy)
-        return error
-    finally:
-        mailbox.limit(None)
+
+    done = within(LIMIT, act, mailbox, "the identity was not recovered")
+    if isinstance(done, AgentError):
+        _keep_failure(state_dir, limit.known, done, clock)
+        return done
     words = f"certificate {done.credential.certificate_id} is in use"
     _keep(state_dir, limit.known.in_service(words, clock.wall()))
     return done

@@ -9,16 +9,16 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent.clock import Clock, SystemClock, passed
+from fleet_agent.clock import Clock, passed
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import AgentError, DeviceError, NotApprovedError, StateDirectoryError
+from fleet_agent.errors import DeviceError, NotApprovedError, StateDirectoryError
 from fleet_agent.identity import due, home, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.due import Due
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.identity.walk import Request, walk
+from fleet_agent.identity.walk import Request, by_hand, walk
 from fleet_agent.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.statedir.owner import become_owner
@@ -67,15 +67,7 @@ def rotate(settings: Settings, report: Report, *, timeout: float) -> Credential:
     become_owner(Path(settings.state_dir))
     state_lock.take(settings, allow_volatile=True)
     store = open_store(settings)
-    clock = SystemClock()
-    mailbox = Mailbox(clock)
-    mailbox.stop_on_signals()
-    if timeout > 0:
-        mailbox.limit(clock.monotonic() + timeout)
-    done = replace(settings, store, mailbox, report)
-    if done.session is not None:
-        done.session.close()
-    return done.credential
+    return by_hand(lambda mailbox: replace(settings, store, mailbox, report), timeout)
 
 
 def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) -> "Provisioned":
@@ -128,24 +120,6 @@ def no_identity() -> DeviceError:
         remedy="Provision it: fleet-agent provision",
         code="not-provisioned",
     )
-
-
-def replace_within(
-    settings: Settings, store: Store, mailbox: Mailbox, report: Report
-) -> "Provisioned | AgentError":
-    """Does it inside the daemon, in bounded time; what stopped it is a value, since the daemon goes on.
-
-    Raises:
-        StopRequested: The agent is to end.
-    """
-    mailbox.limit(SystemClock().monotonic() + LIMIT)
-    try:
-        return replace(settings, store, mailbox, report)
-    except AgentError as error:
-        _log.warning("the rotation stopped: %s %s", error.title, error.remedy)
-        return error
-    finally:
-        mailbox.limit(None)
 
 
 class ReplacedCredential:

@@ -24,7 +24,7 @@ from fleet_agent.credentials.model import (
 )
 from fleet_agent.credentials.pair import read_text
 from fleet_agent.credentials.store import Store
-from fleet_agent.errors import DeviceError, UsageError
+from fleet_agent.errors import AgentError, DeviceError, UsageError
 from fleet_agent.identity import clone
 from fleet_agent.identity.configured import (
     hardware_key,
@@ -41,6 +41,8 @@ from fleet_agent.session.route import route
 from fleet_agent.statedir import filesystem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fleet_agent.provisioning.dependencies import Asking
     from fleet_agent.provisioning.model import Plan
     from fleet_agent.provisioning.runner import Provisioned, Runner
@@ -145,6 +147,48 @@ def walk(  # noqa: PLR0913 - what a walk is carried out with
         if done.credential.is_proven:
             worker.call(clone.look, Path(settings.state_dir), done.credential)
         return done
+
+
+def by_hand(act: "Callable[[Mailbox], Provisioned]", timeout: float) -> Credential:
+    """Carries a walk out for a command: until a signal, or for so many seconds (0: no limit); no session stays open.
+
+    Raises:
+        AgentError: What stopped it.
+        StopRequested: It was interrupted.
+    """
+    clock = SystemClock()
+    mailbox = Mailbox(clock)
+    mailbox.stop_on_signals()
+    if timeout > 0:
+        mailbox.limit(clock.monotonic() + timeout)
+    done = act(mailbox)
+    if done.session is not None:
+        done.session.close()
+    return done.credential
+
+
+def within(
+    limit: float, act: "Callable[[Mailbox], Provisioned]", mailbox: Mailbox, failure: str
+) -> "Provisioned | AgentError":
+    """Carries a walk out in the daemon, within so many seconds; what stopped it is a value, since the daemon goes on.
+
+    Args:
+        limit: Seconds.
+        act: Walks.
+        mailbox: Where everything comes in.
+        failure: What is logged where it stops.
+
+    Raises:
+        StopRequested: The agent is to end.
+    """
+    mailbox.limit(SystemClock().monotonic() + limit)
+    try:
+        return act(mailbox)
+    except AgentError as error:
+        _log.warning("%s: %s %s", failure, error.title, error.remedy)
+        return error
+    finally:
+        mailbox.limit(None)
 
 
 def _runner(  # noqa: PLR0913 - what a walk is carried out with, all of it
