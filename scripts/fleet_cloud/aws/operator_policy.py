@@ -46,14 +46,15 @@ def policy(
         actions.setdefault((together, only), set()).add(action)
         kinds.setdefault((together, only), []).extend(some)
     arns, under = resources(names, account), conditions(account, boundary)
-    merged: dict[_Key, list[str]] = {}
+    # Each once, in order.
+    merged: dict[_Key, dict[str, None]] = {}
     for key, some in kinds.items():
-        found = merged.setdefault((tuple(sorted(actions[key])), key[1]), [])
-        found += [arn for kind in dict.fromkeys(some) for arn in arns[kind] if arn not in found]
+        found = merged.setdefault((tuple(sorted(actions[key])), key[1]), {})
+        found |= dict.fromkeys(arn for kind in some for arn in arns[kind])
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": _short(some), "Resource": found, **under[only]}
+            {"Effect": "Allow", "Action": _short(some), "Resource": [*found], **under[only]}
             for (some, only), found in merged.items()
         ],
     }

@@ -117,6 +117,12 @@ def test_policy_reaches_this_fleets_resources_only() -> None:
     assert "arn:aws:iot:eu-west-1:123456789012:policy/bins-claim" in json.dumps(made)
 
 
+def test_nothing_is_named_twice_in_a_statement() -> None:
+    made = operator_policy.policy([*permissions.COMMANDS], FleetNames("bins"), ACCOUNT)
+    for statement in made["Statement"]:
+        assert len({*statement["Resource"]}) == len(statement["Resource"])
+
+
 def test_three_policies_fit_what_iam_takes() -> None:
     # For those who steer devices, who set up a fleet and take it down again, and who try things.
     steering = ("send", "run", "explain", "devices", "rotate")
