@@ -119,7 +119,8 @@ def test_policy_reaches_this_fleets_resources_only() -> None:
 
 def test_nothing_is_named_twice_in_a_statement() -> None:
     made = operator_policy.policy([*permissions.COMMANDS], FleetNames("bins"), ACCOUNT)
-    for statement in made["Statement"]:
+    found: Any = made["Statement"]
+    for statement in found:
         assert len({*statement["Resource"]}) == len(statement["Resource"])
 
 
