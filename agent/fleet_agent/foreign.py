@@ -24,7 +24,7 @@ def read(payload: bytes | str, number: Callable[[str], object] | None = None) ->
         number: Makes what a number becomes of the text that it is; None: a number.
 
     Raises:
-        ValueError: It is no JSON, or is nested deeper than ``DEPTH``.
+        ValueError: It is not JSON, or is nested deeper than ``DEPTH``.
     """
     try:
         found: object = json.loads(

@@ -53,7 +53,7 @@ def read(line: bytes) -> Start | Result | Cancel:
     except (ValueError, RecursionError) as error:
         raise RefusedError("the request is no line of JSON") from error
     if not isinstance(asked, dict):
-        raise RefusedError("the request is no object")
+        raise RefusedError("the request is not an object")
     if set(asked) == {"result"}:
         return Result(_order(asked["result"]))
     if set(asked) == {"cancel"}:
@@ -67,16 +67,16 @@ def read(line: bytes) -> Start | Result | Cancel:
         raise RefusedError(f"name is no {_NAME.pattern}")
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not is_number or not 1 <= timeout <= LONGEST_TIMEOUT:
-        raise RefusedError(f"timeout is no number from 1 to {LONGEST_TIMEOUT}")
+        raise RefusedError(f"timeout is not a number from 1 to {LONGEST_TIMEOUT}")
     return Start(name, _arguments(asked["arguments"]), _order(asked["order"]), int(timeout))
 
 
 def _arguments(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or len(given) > MOST_ARGUMENTS:
-        raise RefusedError(f"arguments is no list of {MOST_ARGUMENTS} at most")
+        raise RefusedError(f"arguments is not a list of {MOST_ARGUMENTS} at most")
     for each in given:
         if not isinstance(each, str) or "\0" in each or not _is_unicode(each):
-            raise RefusedError("an argument is no text that a program can take")
+            raise RefusedError("an argument is not text that a program can take")
     return tuple(given)
 
 
@@ -86,7 +86,7 @@ def _order(given: object) -> str:
         or not 1 <= len(given) <= LONGEST_ORDER
         or not _is_unicode(given)
     ):
-        raise RefusedError(f"an order is no text of 1 to {LONGEST_ORDER} characters")
+        raise RefusedError(f"an order is not text of 1 to {LONGEST_ORDER} characters")
     return given
 
 

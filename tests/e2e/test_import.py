@@ -357,8 +357,8 @@ def test_what_is_wrong_with_the_file_is_said(tmp_path: Path) -> None:
         ("broken.conf", "is not JSON"),
         ("deep.conf", "is not JSON: nested too deep"),
         ("broken.yaml", "is not YAML: line 2"),
-        ("other.yaml", "is no configuration of"),
-        ("ours.yaml", "is no configuration of"),
+        ("other.yaml", "is not a configuration of"),
+        ("ours.yaml", "is not a configuration of"),
         ("none.conf", "does not exist"),
     ):
         done = run_command("import", tmp_path / name)

@@ -236,11 +236,11 @@ def test_template_parameter_missing(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "no JSON"),
-        ("SerialNumber=1", "no JSON"),
+        ("{", "not JSON"),
+        ("SerialNumber=1", "not JSON"),
         ("[1]", "JSON object"),
-        ('{"SerialNumber": 1}', "JSON object of texts"),
-        ('{"SerialNumber": null}', "JSON object of texts"),
+        ('{"SerialNumber": 1}', "JSON object with string values"),
+        ('{"SerialNumber": null}', "JSON object with string values"),
     ],
 )
 def test_template_parameters_that_are_no_object_of_texts(

@@ -120,5 +120,5 @@ def _fleet_size(text: str) -> str:
     from fleet_agent.session import backoff
 
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of devices")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of devices")
     return format_duration(backoff.window(int(text)))

@@ -225,5 +225,5 @@ def _summary(findings: list[Finding], archive: str | None) -> Iterator[Line]:
 
 def _account(text: str) -> str:
     if not (text.isascii() and text.isdecimal() and len(text) == 12):  # noqa: PLR2004 - an AWS account
-        raise argparse.ArgumentTypeError(f"{text!r} is no AWS account: 12 digits")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an AWS account: 12 digits")
     return text

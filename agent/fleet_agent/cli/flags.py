@@ -198,7 +198,7 @@ def seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:  # noqa: PLR2004 - finite, and no NaN
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return value
 
 
@@ -206,12 +206,12 @@ def _parameters(text: str) -> dict[str, str]:
     try:
         value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"no JSON ({error})") from error
+        raise argparse.ArgumentTypeError(f"not JSON ({error})") from error
     known: dict[str, Any] = value if isinstance(value, dict) else {"it": None}
     for name, item in known.items():
         if not isinstance(item, str):
             raise argparse.ArgumentTypeError(
-                f'{name} is no text: a JSON object of texts is wanted, such as {{"SerialNumber": "1"}}'
+                f'{name} is not text: a JSON object with string values is expected, such as {{"SerialNumber": "1"}}'
             )
     return known
 
@@ -225,5 +225,5 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _port(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no port number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number")
     return int(text)

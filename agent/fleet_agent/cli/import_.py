@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     imported = translate(document)
     if imported is None:
         raise DeviceError(
-            f"{path} is no configuration of AWS IoT Device Client or Greengrass.",
+            f"{path} is not a configuration of AWS IoT Device Client or Greengrass.",
             remedy="Give aws-iot-device-client.conf, or Greengrass's config.yaml with its services.",
             code="import-unknown",
         )

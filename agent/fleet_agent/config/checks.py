@@ -28,7 +28,7 @@ def template_name(text: str) -> None:
     """Checks the name of a provisioning template."""
     if not re.fullmatch(TEMPLATE_PATTERN[1:-1], text):
         raise WrongValueError(
-            "is no template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
+            "is not a template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
             "give the name alone, as `aws iot list-provisioning-templates` shows it",
         )
 
@@ -36,7 +36,9 @@ def template_name(text: str) -> None:
 def thing_name(text: str) -> None:
     """Checks the name of a thing."""
     if not re.fullmatch(THING_PATTERN[1:-1], text):
-        raise WrongValueError("is no thing's name: 1 to 128 of the characters 0-9 A-Z a-z : _ -")
+        raise WrongValueError(
+            "is not a thing's name: 1 to 128 of the characters 0-9 A-Z a-z : _ -"
+        )
 
 
 def endpoint(text: str) -> None:
@@ -64,7 +66,7 @@ def _endpoint(text: str) -> None:
     if "://" in text:
         authority = re.split(r"[/?#]", text.partition("://")[2])[0]
         host = authority.rpartition("@")[2].partition(":")[0]
-        raise WrongValueError("is a URL, a host name alone is wanted", f"write endpoint: {host}")
+        raise WrongValueError("is a URL, a host name alone is expected", f"write endpoint: {host}")
     if re.fullmatch(r"[0-9A-Fa-f:.]+", text) and text.count(":") > 1:
         _ip_address(text)
         return
@@ -93,7 +95,7 @@ def _host(text: str) -> None:
     label = r"[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z_])?"
     if len(text) > 253 or not re.fullmatch(rf"{label}(\.{label})*\.?", text):  # noqa: PLR2004 - RFC 1035's limit
         raise WrongValueError(
-            "is no host name",
+            "is not a host name",
             "take it from `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
         )
 
@@ -139,21 +141,21 @@ def token_label(text: str) -> None:
     _no_control_characters(text)
     if not 1 <= len(text.encode()) <= 32 or text != text.strip():  # noqa: PLR2004
         raise WrongValueError(
-            "is no hardware token's label: 1 to 32 bytes", "pkcs11-tool -L shows it"
+            "is not a hardware token's label: 1 to 32 bytes", "pkcs11-tool -L shows it"
         )
 
 
 def key_label(text: str) -> None:
     """Checks the label of a key in a hardware token."""
     if not 1 <= len(text) <= 64:  # noqa: PLR2004 - longer ones are no help to anybody
-        raise WrongValueError("is no key's label: 1 to 64 characters")
+        raise WrongValueError("is not a key's label: 1 to 64 characters")
     _no_control_characters(text)
 
 
 def parameter_name(text: str) -> None:
     """Checks the name of a template parameter."""
     if not 1 <= len(text) <= 2048:  # noqa: PLR2004 - RegisterThing's limit
-        raise WrongValueError("is no parameter name: 1 to 2048 characters")
+        raise WrongValueError("is not a parameter name: 1 to 2048 characters")
     _no_control_characters(text)
 
 
@@ -175,7 +177,7 @@ def field_name(text: str) -> None:
     """Checks the name of a DMI field."""
     if not re.fullmatch(r"[a-z0-9_]{1,64}", text):
         raise WrongValueError(
-            "is no field of /sys/class/dmi/id", "write a name such as product_serial"
+            "is not a field of /sys/class/dmi/id", "write a name such as product_serial"
         )
 
 
@@ -185,7 +187,7 @@ def device_tree_name(text: str) -> None:
         r"[0-9A-Za-z,._+?#@-]+(/[0-9A-Za-z,._+?#@-]+)*", text
     ) or ".." in text.split("/"):
         raise WrongValueError(
-            "is no property of the device tree", "write a name such as serial-number"
+            "is not a property of the device tree", "write a name such as serial-number"
         )
 
 
@@ -193,7 +195,8 @@ def interface_name(text: str) -> None:
     """Checks a network interface's name, by the kernel's own rules, or ``auto``."""
     if not re.fullmatch(r"[^\s/:]{1,15}", text) or text in {".", ".."}:
         raise WrongValueError(
-            "is no interface name", "write a name such as eth0, or auto for the first physical one"
+            "is not an interface name",
+            "write a name such as eth0, or auto for the first physical one",
         )
 
 
@@ -201,14 +204,14 @@ def variable_name(text: str) -> None:
     """Checks the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_]*", text):
         raise WrongValueError(
-            "is no name of an environment variable", "write the name alone, without $"
+            "is not the name of an environment variable", "write the name alone, without $"
         )
 
 
 def program(text: str) -> None:
     """Checks the first word of a command: absolute, or found along PATH, never relative."""
     if not text:
-        raise WrongValueError("is empty, a program's name is wanted")
+        raise WrongValueError("is empty, a program's name is expected")
     if any(character.isspace() for character in text):
         raise WrongValueError(
             "has white space in it; no shell splits it",
@@ -229,21 +232,21 @@ def command_word(text: str) -> None:
 def part_name(text: str) -> None:
     """Checks the name of a source or a handler."""
     if not re.fullmatch(r"[0-9A-Za-z_.-]{1,64}", text):
-        raise WrongValueError("is no name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
+        raise WrongValueError("is not a name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
 
 
 def helper_name(text: str) -> None:
     """Checks the name of a program that the helper starts."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text):
         raise WrongValueError(
-            "is no name of a helper's program: a small letter first, then small letters, digits and -"
+            "is not the name of a helper's program: a small letter first, then small letters, digits and -"
         )
 
 
 def operation(text: str) -> None:
     """Checks the name of an operation, as job documents and the payloads of commands have it."""
     if not 1 <= len(text) <= 256:  # noqa: PLR2004 - longer ones are no names
-        raise WrongValueError("is no operation: 1 to 256 characters")
+        raise WrongValueError("is not an operation: 1 to 256 characters")
     _no_control_characters(text)
 
 
@@ -267,7 +270,7 @@ def role_alias(text: str) -> None:
     """Checks the name of a role alias of AWS IoT."""
     if not re.fullmatch(ROLE_ALIAS_PATTERN[1:-1], text):
         raise WrongValueError(
-            "is no role alias: 1 to 128 letters, digits and _ = , @ -",
+            "is not a role alias: 1 to 128 letters, digits and _ = , @ -",
             "write the name as `aws iot list-role-aliases` shows it",
         )
 
@@ -286,7 +289,7 @@ def handler_path(text: str) -> None:
             "has a brace that is no placeholder's", "{1} is the first wildcard's level"
         )
     if text.endswith("/"):
-        raise WrongValueError("is a folder; a file is wanted")
+        raise WrongValueError("is a folder; a file is expected")
 
 
 def deduplicate(text: str) -> None:

@@ -89,7 +89,7 @@ class _Decoder:
     def _section(self, cls: type, node: Node, key: str) -> Any:  # noqa: ANN401
         if not isinstance(node, Mapping):
             raise WrongValueError(
-                f"is {scalars.description(node)}; a mapping is wanted",
+                f"is {scalars.description(node)}; a mapping is expected",
                 f"keys: {', '.join(hints(cls))}",
             )
         known = hints(cls)
@@ -123,7 +123,7 @@ class _Decoder:
             if not text:
                 names = ", ".join(choices(members))
                 raise WrongValueError(
-                    f"is {scalars.description(node)}; a mapping is wanted", f"one of: {names}"
+                    f"is {scalars.description(node)}; a mapping is expected", f"one of: {names}"
                 )
             return self.value(text[0], node, key)
         return self._choice(choices(members), node, key)
@@ -143,12 +143,12 @@ class _Decoder:
 
         close = difflib.get_close_matches(_plain(name), known, 1)
         hint = f"did you mean {close[0]}?" if close else f"one of: {', '.join(known)}"
-        return self._wrong(mark, _join(key, name), WrongValueError("is no known source", hint))
+        return self._wrong(mark, _join(key, name), WrongValueError("is not a known source", hint))
 
     def _list(self, kind: Any, node: Node, key: str, meta: Meta) -> Any:  # noqa: ANN401
         if not isinstance(node, Sequence):
             hint = 'begin each entry with "- ", or write [a, b]'
-            raise WrongValueError(f"is {scalars.description(node)}; a list is wanted", hint)
+            raise WrongValueError(f"is {scalars.description(node)}; a list is expected", hint)
         limits = annotation(meta, Items)
         if limits and not limits.low <= len(node.items) <= limits.high:
             count = f"{limits.low} to {limits.high}"
@@ -162,7 +162,7 @@ class _Decoder:
 
     def _mapping(self, kind: Any, node: Node, key: str, meta: Meta) -> Any:  # noqa: ANN401
         if not isinstance(node, Mapping):
-            raise WrongValueError(f"is {scalars.description(node)}; a mapping is wanted")
+            raise WrongValueError(f"is {scalars.description(node)}; a mapping is expected")
         rules = annotation(meta, Keys)
         values = {}
         for name, (mark, entry) in node.entries.items():

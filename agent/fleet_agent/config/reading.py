@@ -39,7 +39,7 @@ def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: 
     Raises:
         MissingError: There is none.
         DeniedError: It is not readable for this user.
-        UnreadableError: It is no regular file, or too big.
+        UnreadableError: It is not a regular file, or too big.
     """
     try:
         # Without O_NONBLOCK the open of a FIFO would wait for a writer for ever.
@@ -66,7 +66,7 @@ def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: 
 def _content(descriptor: int, limit: int) -> bytes:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
-        raise UnreadableError("is a folder" if stat.S_ISDIR(mode) else "is no regular file")
+        raise UnreadableError("is a folder" if stat.S_ISDIR(mode) else "is not a regular file")
     with open(descriptor, "rb", closefd=False) as file:
         return file.read(limit + 1)
 

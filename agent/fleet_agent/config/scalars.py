@@ -71,24 +71,24 @@ def _literal(allowed: tuple[object, ...], node: Node) -> object:
     hint = f"did you mean {close[0]}?" if close else ""
     is_close_kind = isinstance(node, Scalar) and node.kind == "integer" and 0 in allowed
     found = shown(written) if is_close_kind else description(node)
-    raise WrongValueError(f"is {found}; {' or '.join(names)} is wanted", hint)
+    raise WrongValueError(f"is {found}; {' or '.join(names)} is expected", hint)
 
 
 def _boolean(node: Node) -> bool:
     if isinstance(node, Scalar) and node.kind == "boolean":
         return node.text.lower() in {"yes", "true", "on"}
-    raise WrongValueError(f"is {description(node)}; true or false is wanted")
+    raise WrongValueError(f"is {description(node)}; true or false is expected")
 
 
 def _integer(node: Node, limits: Range | None) -> int:
     if not isinstance(node, Scalar) or node.kind != "integer":
         quoted = isinstance(node, Scalar) and node.kind == "string" and node.text.isdecimal()
         hint = "remove the quotes" if quoted else ""
-        raise WrongValueError(f"is {description(node)}; a whole number is wanted", hint)
+        raise WrongValueError(f"is {description(node)}; a whole number is expected", hint)
     digits = node.text.removeprefix("-")
     is_plain = digits.isdecimal() and len(digits) <= _MAX_DIGITS and str(int(digits)) == digits
     if not is_plain:
-        raise WrongValueError(f"is {shown(node.text)}; a plain decimal number is wanted")
+        raise WrongValueError(f"is {shown(node.text)}; a plain decimal number is expected")
     number = int(node.text)
     if limits and not limits.low <= number <= limits.high:
         raise WrongValueError(f"is {number}, out of range: {limits.low} to {limits.high}")
@@ -106,11 +106,13 @@ def _quantity(
         hint = f'write the unit, for example "{shown(node.text)}{unit}"'
         raise WrongValueError(f"is {shown(node.text)}, a number without a unit", hint)
     if not isinstance(node, Scalar) or node.kind != "string":
-        raise WrongValueError(f"is {description(node)}; a {name} is wanted")
+        raise WrongValueError(f"is {description(node)}; a {name} is expected")
     try:
         amount = parse(node.text)
     except ValueError as error:
-        raise WrongValueError(f"is {description(node)}, which is no {name}", str(error)) from None
+        raise WrongValueError(
+            f"is {description(node)}, which is not a {name}", str(error)
+        ) from None
     if not isinstance(amount, units.Share) and not limits.low <= amount <= limits.high:
         allowed = f"{write(limits.low)} to {write(limits.high)}"
         raise WrongValueError(f"is {shown(node.text)}, out of range: {allowed}")
@@ -119,10 +121,10 @@ def _quantity(
 
 def _string(node: Node, meta: Meta) -> str:
     if not isinstance(node, Scalar) or node.kind == "null":
-        raise WrongValueError(f"is {description(node)}; a string is wanted")
+        raise WrongValueError(f"is {description(node)}; a string is expected")
     if node.kind != "string":
         hint = f'quote it: "{shown(node.text)}"'
-        raise WrongValueError(f"is {description(node)}; a string is wanted", hint)
+        raise WrongValueError(f"is {description(node)}; a string is expected", hint)
     path = annotation(meta, FilePath)
     text = _path(node, path) if path else node.text
     if rules := annotation(meta, Text):
@@ -134,9 +136,9 @@ def _path(node: Scalar, rules: FilePath) -> str:
     text = node.text
     if "-----BEGIN" in text or "\n" in text:
         hint = "write the text to a file and name that"
-        raise WrongValueError("holds a text; the path of a file is wanted", hint)
+        raise WrongValueError("holds a text; the path of a file is expected", hint)
     if not text or not text.isprintable():
-        raise WrongValueError("is no path")
+        raise WrongValueError("is not a path")
     if text.startswith("~"):
         raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
     if pkcs11_uri.is_uri(text):

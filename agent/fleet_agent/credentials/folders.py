@@ -68,7 +68,7 @@ class Folders:
             return 0
         if not name.isdecimal():
             raise StateDamagedError(
-                f"{link} points to {name!r}, which is no generation.",
+                f"{link} points to {name!r}, which is not a generation.",
                 remedy=self._goes_on(),
                 code=STATE_DAMAGED,
             )

@@ -79,7 +79,7 @@ def load_registration(value: Mapping[str, Any]) -> Registration:
     """The registration that ``registration.json`` has."""
     configuration = value["device_configuration"]
     if not isinstance(configuration, dict):
-        raise TypeError("device_configuration is no object")
+        raise TypeError("device_configuration is not an object")
     return Registration(
         thing_name=None if value["thing_name"] is None else _string(value, "thing_name"),
         device_configuration={str(key): str(item) for key, item in configuration.items()},
@@ -123,13 +123,13 @@ def _dump_uptime(uptime: Uptime | None) -> dict[str, object]:
 
 def _string(value: Mapping[str, Any], key: str) -> str:
     if not isinstance(value[key], str):
-        raise TypeError(f"{key} is no text")
+        raise TypeError(f"{key} is not text")
     return str(value[key])
 
 
 def _number(value: Mapping[str, Any], key: str) -> float:
     if not isinstance(value[key], int | float) or isinstance(value[key], bool):
-        raise TypeError(f"{key} is no number")
+        raise TypeError(f"{key} is not a number")
     if not math.isfinite(found := float(value[key])):
-        raise ValueError(f"{key} is no finite number")
+        raise ValueError(f"{key} is not a finite number")
     return found

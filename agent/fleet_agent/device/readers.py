@@ -96,5 +96,5 @@ def device_tree(name: str, root: Path) -> Finding:
     if not text.replace("\0", "").isprintable():
         raise NothingFoundError(f"{source} is binary data, not a text")
     if "\0" in text:
-        raise NothingFoundError(f"{source} is a list, one text is wanted")
+        raise NothingFoundError(f"{source} is a list, one text is expected")
     return Finding(text.strip(), source)

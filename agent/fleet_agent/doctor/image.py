@@ -41,7 +41,7 @@ def check(root: Path, load: Callable[[Path], Settings], clock: Clock) -> Finding
     """
     if not (root / "etc").is_dir():
         raise UsageError(
-            f"{root} is no root file system: it has no etc.",
+            f"{root} is not a root file system: it has no etc.",
             remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --image.",
             code="root-missing",
         )

@@ -45,7 +45,7 @@ def link(path: Path) -> str | None:
             return str(target.readlink())
         except OSError as error:
             if error.errno == errno.EINVAL:
-                raise NotOursError(errno.EINVAL, "it is no symbolic link") from error
+                raise NotOursError(errno.EINVAL, "it is not a symbolic link") from error
             raise
     return None
 
@@ -85,7 +85,7 @@ def read(path: Path, limit: int = 1 << 20) -> bytes | None:
     """The content of a regular file, or None when there is none.
 
     Raises:
-        StateDirectoryError: It cannot be read, is no regular file, or is larger than ``limit`` bytes.
+        StateDirectoryError: It cannot be read, is not a regular file, or is larger than ``limit`` bytes.
     """
     with reported("read", path, reads=True) as target:
         if not refuse_irregular(target, may_exist=True):
@@ -103,7 +103,7 @@ def read_given(path: Path, limit: int = 1 << 20) -> bytes:
     """The content of a file that the configuration names: links are followed, and what was opened is judged.
 
     Raises:
-        OSError: It cannot be read, is no regular file, is larger than ``limit`` bytes, or, as root, lies behind a
+        OSError: It cannot be read, is not a regular file, is larger than ``limit`` bytes, or, as root, lies behind a
             link of another user's.
     """
     with open(open_to_read(path), "rb") as file:  # noqa: PTH123 - opened so that a FIFO does not block

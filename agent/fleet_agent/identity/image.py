@@ -102,7 +102,7 @@ def install(
 def _home(root: Path) -> Path:
     if not (root / "etc").is_dir():
         raise UsageError(
-            f"{root} is no root file system: it has no etc.",
+            f"{root} is not a root file system: it has no etc.",
             remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --root.",
             code="root-missing",
         )

@@ -156,7 +156,7 @@ class UnixListener:
             if not users.are_visible():
                 return f"the unit's PrivateUsers=yes hides the group {group}"
             return (
-                f"the agent is no member of the group {group}, so it cannot give it the socket; "
+                f"the agent is not a member of the group {group}, so it cannot give it the socket; "
                 "fleet-agent.socket can, by SocketGroup= in a drop-in"
             )
         return None

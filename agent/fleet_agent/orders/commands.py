@@ -210,7 +210,7 @@ class Commands:
                 f"its payload is not of type application/json, so that it has no member `{member}`"
             )
         if found is None:
-            return "its payload is no JSON object"
+            return "its payload is not a JSON object"
         operation = found.get(member)
         if isinstance(operation, str):
             return f'the command "{printable(operation, _ERROR)}" is not in commands.operations'

@@ -189,7 +189,7 @@ class OrderQueue:
 def _parsed(data: bytes) -> tuple[Order, Outcome | None]:
     values: Any = json.loads(data)
     if not isinstance(values, dict):
-        raise ValueError("it is no object")  # noqa: TRY004 - as for all else that it may be
+        raise ValueError("it is not an object")  # noqa: TRY004 - as for all else that it may be
     if "outcome" in values:
         return form.from_values(values.get("order", {})), ending.from_values(values["outcome"])
     return form.from_values(values), None

@@ -207,7 +207,7 @@ class MoveOperation(RotateOperation):
             return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
         to = document.get("to")
         if not isinstance(to, str):
-            return "move-invalid: `to` is no name of a destination."
+            return "move-invalid: `to` is not the name of a destination."
         if to not in self._moves.names:
             return f"move-not-allowed: `move.allowed` does not name {printable(to, _MOST)!r}."
         return (
@@ -268,7 +268,7 @@ class MoveTopic(OrderTopic):
 
     def _is_allowed(self, message: Arrived, topic: str) -> bool:
         order = foreign.read_object(message.payload)
-        why = "it is no JSON object" if order is None else self._move.refusal(order)
+        why = "it is not a JSON object" if order is None else self._move.refusal(order)
         if why is not None:
             _log.warning("an order on %s to move is refused: %s", topic, why)
         return why is None

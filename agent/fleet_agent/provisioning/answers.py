@@ -54,9 +54,9 @@ def _object(payload: bytes, operation: Operation) -> dict[str, Any]:
     try:
         value = foreign.read(payload)
     except ValueError:
-        raise _unusable(operation, "it is no JSON") from None  # the text may hold a key
+        raise _unusable(operation, "it is not JSON") from None  # the text may hold a key
     if not isinstance(value, dict):
-        raise _unusable(operation, "it is no JSON object")
+        raise _unusable(operation, "it is not a JSON object")
     return value
 
 
@@ -113,7 +113,7 @@ def _text(value: object, field: str, operation: Operation) -> str:
     if not isinstance(value, str) or not value:
         raise _unusable(operation, f"it has no {field}")
     if _encodable(value) != value:
-        raise _unusable(operation, f"its {field} is no text")
+        raise _unusable(operation, f"its {field} is not text")
     if len(value) > _MAX_TEXT:
         raise _unusable(operation, f"its {field} has {len(value)} characters")
     return value
@@ -129,9 +129,9 @@ def registration(model: Any) -> tuple[str | None, dict[str, str]]:  # noqa: ANN4
     name = model.thing_name or None
     configuration = model.device_configuration or {}
     if name is not None and not (isinstance(name, str) and _THING_NAME.fullmatch(name)):
-        raise _unusable(Operation.REGISTER, "its thingName is no name of a thing")
+        raise _unusable(Operation.REGISTER, "its thingName is not a thing name")
     if not isinstance(configuration, dict):
-        raise _unusable(Operation.REGISTER, "its deviceConfiguration is no object")
+        raise _unusable(Operation.REGISTER, "its deviceConfiguration is not an object")
     texts = {_encodable(str(key)): _encodable(str(value)) for key, value in configuration.items()}
     if sum(len(text) for item in texts.items() for text in item) > _MAX_CONFIGURATION:
         raise _unusable(Operation.REGISTER, "its deviceConfiguration is too long")

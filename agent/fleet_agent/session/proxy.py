@@ -44,7 +44,7 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         ) from error
     except http.client.HTTPException as error:
         is_end = isinstance(error, http.client.RemoteDisconnected)
-        answer = "nothing and hangs up" if is_end else "something that is no HTTP"
+        answer = "nothing and hangs up" if is_end else "something that is not HTTP"
         _close(connection, error)
         raise UnreachableError(
             f"The proxy {where} answers {answer}.",

@@ -76,7 +76,7 @@ _EVERYWHERE: Mapping[int, Reason] = {
     130: Reason(Kind.WRONG, "protocol error", "the server does not accept what it was sent; often a broker of MQTT 3.1.1", _BROKER),
     131: Reason(Kind.BUSY, "implementation specific error", "the server's own rule", _WAIT),
     132: Reason(Kind.WRONG, "unsupported protocol version", "a broker that speaks MQTT 3.1.1 only", _BROKER),
-    133: Reason(Kind.WRONG, "client identifier not valid", "the thing's name is no client id that the server takes", "Compare the thing's name with the rule of AWS IoT: at most 128 of A-Z a-z 0-9 : _ -"),
+    133: Reason(Kind.WRONG, "client identifier not valid", "the thing's name is not a client id that the server takes", "Compare the thing's name with the rule of AWS IoT: at most 128 of A-Z a-z 0-9 : _ -"),
     134: Reason(Kind.WRONG, "bad user name or password", "the server expects another kind of authentication", _BROKER),
     NOT_AUTHORIZED: Reason(Kind.POLICY, "not authorized", "a policy does not allow it", "Look at the policies of the certificate: fleet-agent doctor"),
     136: Reason(Kind.BUSY, "server unavailable", "AWS IoT is away for a moment", _WAIT),

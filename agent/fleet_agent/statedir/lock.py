@@ -116,7 +116,7 @@ def _refuse_irregular(state_dir: Path, error: OSError) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Locks it, and returns whether that worked; `status` locks it for an instant, which is no other agent."""
+    """Locks it, and returns whether that worked; `status` locks it for an instant, which is not another agent."""
     for _ in range(3):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -67,7 +67,7 @@ def filter_fault(text: str) -> Fault | None:
     if text.startswith(_SHARED):
         _, group, counted = (*text.split("/", 2), "")[:3]
         if not group or any(sign in group for sign in "#+") or text.count("/") < 2:  # noqa: PLR2004 - $share, group, filter
-            return Fault("is no shared subscription", "write $share/GROUP/FILTER")
+            return Fault("is not a shared subscription", "write $share/GROUP/FILTER")
         if fault := string_fault(group):
             return fault
     return _limits(counted) or _wildcards(counted)

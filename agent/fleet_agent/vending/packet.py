@@ -54,10 +54,10 @@ def parse(data: bytes) -> Request:
     except (ValueError, RecursionError):
         raise _bad("The packet is not JSON.") from None
     if not isinstance(value, dict) or not value.keys() <= _FIELDS:
-        raise _bad("The packet is no JSON object of `role_alias` and `token`.")
+        raise _bad("The packet is not a JSON object of `role_alias` and `token`.")
     alias, is_token = value.get("role_alias", ""), value.get("token", False)
     if not isinstance(alias, str) or not isinstance(is_token, bool):
-        raise _bad("`role_alias` is no text, or `token` neither true nor false.")
+        raise _bad("`role_alias` is not text, or `token` neither true nor false.")
     return Request(alias=alias, is_token=is_token)
 
 

@@ -49,7 +49,7 @@ def error(
         return _forbidden(known, said, alias, thing, endpoint)
     if status == _NOT_FOUND and "role alias" not in known:
         return DeviceError(
-            f"{host} is no credentials endpoint: {said}.",
+            f"{host} is not a credentials endpoint: {said}.",
             remedy="Set credentials.endpoint to what this shows: "
             "aws iot describe-endpoint --endpoint-type iot:CredentialProvider",
             code="credentials-endpoint",

@@ -199,7 +199,7 @@ class Aws:
             )
         if not REGION.fullmatch(region):
             raise UsageError(
-                f"{region!r} is no AWS region",
+                f"{region!r} is not an AWS region",
                 remedy="a region looks like eu-west-1: add --region",
             )
         return region
@@ -252,7 +252,7 @@ def parse(printed: str, command: Command) -> Answer:
     """Reads what a command printed.
 
     Raises:
-        CommandError: It is no JSON object; it is not shown, since it may hold a key.
+        CommandError: It is not a JSON object; it is not shown, since it may hold a key.
     """
     try:
         answer = parsed(printed)

@@ -114,7 +114,7 @@ def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:
     record = folder.read()
     if record is None:
         raise FleetCloudError(
-            f"{folder.path} is no folder of a bulk registration",
+            f"{folder.path} is not a folder of a bulk registration",
             remedy="give the folder of fleet-cloud bulk with --out",
             code="record-missing",
         )
@@ -128,6 +128,7 @@ def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:
     unknown = [name for name in given if name not in made]
     if unknown:
         raise UsageError(
-            f"{unknown[0]} is no thing of {folder.path}", remedy=f"look into {folder.path}/things"
+            f"{unknown[0]} is not a thing of {folder.path}",
+            remedy=f"look into {folder.path}/things",
         )
     return [thing for thing in given or record.things if thing in made]

@@ -55,7 +55,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     seconds = times.seconds(arguments.duration)
     if not seconds or seconds > _LONGEST_SECONDS:
         raise UsageError(
-            f"--for {arguments.duration!r} is no time from 1s to 7d", remedy="write it as 1h"
+            f"--for {arguments.duration!r} is not a time from 1s to 7d", remedy="write it as 1h"
         )
     key = registrations.check_hash(arguments.key, "--key") if arguments.key else None
     aws = context.aws()

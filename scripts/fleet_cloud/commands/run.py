@@ -229,5 +229,7 @@ def _explained(error: FleetCloudError, thing: str) -> FleetCloudError:
 
 def _seconds(given: str) -> int:
     if not given.isdecimal() or not 1 <= int(given) <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"{given!r} is no number of seconds from 1 to {_LONGEST}")
+        raise argparse.ArgumentTypeError(
+            f"{given!r} is not a number of seconds from 1 to {_LONGEST}"
+        )
     return int(given)

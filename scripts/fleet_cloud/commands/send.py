@@ -156,7 +156,7 @@ def check_topic(name: str, topic: str) -> None:
     wrong = not topic or set(topic) & {"+", "#", "\0"} or topic.startswith("$")
     if wrong or topic.count("/") > _SLASHES or len(topic.encode()) > 256:  # noqa: PLR2004 - AWS's limit
         raise UsageError(
-            f"{name} {topic!r} is no topic to send to",
+            f"{name} {topic!r} is not a topic to send to",
             remedy="take one of at most 7 slashes and 256 bytes, without + and #, that does not begin with $",
         )
 
@@ -230,5 +230,5 @@ def _explained(error: FleetCloudError, thing: str, topic: str) -> FleetCloudErro
 
 def _seconds(given: str) -> int:
     if not given.isdecimal() or not 1 <= int(given) <= 3600:  # noqa: PLR2004 - an hour
-        raise argparse.ArgumentTypeError(f"{given!r} is no number of seconds from 1 to 3600")
+        raise argparse.ArgumentTypeError(f"{given!r} is not a number of seconds from 1 to 3600")
     return int(given)

@@ -81,12 +81,12 @@ def check_hash(given: str, where: str) -> str:
     """Returns the hash of a public key as it is compared.
 
     Raises:
-        UsageError: It is no SHA-256 in hexadecimal.
+        UsageError: It is not a SHA-256 in hexadecimal.
     """
     found = given.strip().lower().replace(":", "")
     if not HASH.fullmatch(found):
         raise UsageError(
-            f"{where}: {given!r} is no SHA-256 of a public key",
+            f"{where}: {given!r} is not a SHA-256 of a public key",
             remedy="write 64 hexadecimal digits, as fleet-agent key --print-hash does on the device",
         )
     return found

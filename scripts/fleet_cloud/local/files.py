@@ -205,7 +205,7 @@ def read(path: Path) -> str | None:
     A byte order mark and line ends of Windows are no part of it.
 
     Raises:
-        FleetCloudError: It is there and cannot be read, or is no text in UTF-8.
+        FleetCloudError: It is there and cannot be read, or is not text in UTF-8.
     """
     try:
         with opened(path) as file:

@@ -62,7 +62,7 @@ def public_key(shell: Shell, key: Path) -> str:
     """Returns the public half of a key file.
 
     Raises:
-        FleetCloudError: It is no key that openssl can read without a passphrase.
+        FleetCloudError: It is not a key that openssl can read without a passphrase.
     """
     # "-passin pass:" keeps openssl from asking the terminal for a passphrase.
     return _public_key(shell, key, "pkey", "-in", str(key), "-pubout", "-passin", "pass:")

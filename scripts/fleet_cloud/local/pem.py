@@ -23,7 +23,7 @@ def certificates(path: Path, flag: str) -> str | None:
         flag: Where it was named, for people.
 
     Raises:
-        FleetCloudError: It is no text, or cannot be read.
+        FleetCloudError: It is not text, or cannot be read.
         UsageError: It holds something else, something more, or a damaged certificate.
     """
     text = files.read(path)
@@ -50,7 +50,7 @@ def certificates(path: Path, flag: str) -> str | None:
 
 
 def of_key(text: str, path: Path) -> tuple[str, str] | None:
-    """Returns why a text is no private key that can be used here, and what to type; nothing when that is not known."""
+    """Returns why a text is not a usable private key, and what to type; nothing when that is not known."""
     given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
     if "ENCRYPTED" in text:
         return "it is protected by a passphrase", f"openssl pkey -in {given} -out {new}"

@@ -51,7 +51,7 @@ class RecordFile(Generic[_Record]):
             return self.kind(**_values(self.kind, parsed(text)))
         except (ValueError, TypeError) as error:
             raise FleetCloudError(
-                f"{path} is no record of {self.of}: {error}",
+                f"{path} is not a record of {self.of}: {error}",
                 remedy="choose another --out",
                 code="record-unreadable",
             ) from error
@@ -84,7 +84,7 @@ def difference(
 def _values(kind: type, found: object) -> dict[str, object]:
     """Returns the values of a record, each of the type that its field has."""
     if not isinstance(found, dict):
-        raise TypeError("it is no JSON object")
+        raise TypeError("it is not a JSON object")
     for name, wanted in typing.get_type_hints(kind).items():
         plain = typing.get_origin(wanted) or wanted
         if name in found and type(found[name]) is not plain:

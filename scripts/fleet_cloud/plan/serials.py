@@ -30,7 +30,7 @@ def read_rules(
         any_serial: Every serial number may register again.
 
     Raises:
-        UsageError: The file is not there or empty, or the pattern is no regular expression.
+        UsageError: The file is not there or empty, or the pattern is not a regular expression.
     """
     if allow_file is None and pattern is None:
         return Rules() if any_serial else None
@@ -46,7 +46,7 @@ def read_rules(
             re.compile(pattern)
         except re.error as error:
             raise UsageError(
-                f"--hook-pattern {pattern!r} is no regular expression: {error}",
+                f"--hook-pattern {pattern!r} is not a regular expression: {error}",
                 remedy="write it as Python does, such as 'BIN-[0-9]{6}'",
             ) from error
     return Rules(allow=_serials(allow_file) if allow_file else None, pattern=pattern)

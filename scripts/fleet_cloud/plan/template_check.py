@@ -23,7 +23,7 @@ def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
     except ValueError as error:
         return None, [f"it is not JSON: {error}"]
     if not isinstance(body, dict):
-        return None, ["it is no JSON object"]
+        return None, ["it is not a JSON object"]
     size = len(documents.compact(body))
     limit = documents.TEMPLATE_CHARACTERS
     return body, [f"it has {size} characters without white space, AWS takes {limit}"] * (
@@ -46,7 +46,7 @@ def problems(body: Mapping[str, object], *, allow_wildcard: bool) -> list[str]:
         found.append("Mappings: functions and Ref do not work there")
     configuration = body.get("DeviceConfiguration", {})
     if not isinstance(configuration, Mapping):
-        found.append("DeviceConfiguration is no object")
+        found.append("DeviceConfiguration is not an object")
     else:
         found += [
             f"DeviceConfiguration.{key}: nested objects and lists are not allowed there"
@@ -63,7 +63,7 @@ def policy_problems(document: Mapping[str, object], *, allow_wildcard: bool) -> 
     for number, statement in enumerate(statements):
         at = f"Statement[{number}]"
         if not isinstance(statement, Mapping):
-            found.append(f"{at}: is no object")
+            found.append(f"{at}: is not an object")
             continue
         if statement.get("Effect") not in {"Allow", "Deny"}:
             found.append(f"{at}.Effect: is neither Allow nor Deny")
@@ -90,7 +90,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _parameters(parameters: object) -> Iterator[str]:
     if not isinstance(parameters, Mapping):
-        yield "Parameters is no object"
+        yield "Parameters is not an object"
         return
     for name, value in parameters.items():
         if not isinstance(value, Mapping) or value.get("Type") != "String":

@@ -38,7 +38,9 @@ class Record:
             if not _THING.fullmatch(thing):
                 raise ValueError(f"{thing!r} is not the name of a thing to try with")
             if not _CERTIFICATE.fullmatch(arn) or place not in arn:
-                raise ValueError(f"{arn!r} is no certificate in {self.region} of {self.account}")
+                raise ValueError(
+                    f"{arn!r} is not a certificate in {self.region} of {self.account}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

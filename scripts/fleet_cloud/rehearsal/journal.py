@@ -84,7 +84,7 @@ def load(found: Any, where: str) -> Journal:  # noqa: ANN401 - JSON
         return _journal(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetCloudError(
-            f"{where} is no report of a rehearsal",
+            f"{where} is not a report of a rehearsal",
             remedy="give report.json files that fleet-cloud rehearse wrote, of this version",
             code="report-unreadable",
         ) from error

@@ -149,9 +149,9 @@ def seconds(flag: str, given: str) -> float:
     """Reads a duration.
 
     Raises:
-        UsageError: It is no duration.
+        UsageError: It is not a duration.
     """
     found = times.seconds(given)
     if found is None and given != "0":
-        raise UsageError(f"{flag} {given!r} is no duration", remedy="such as 10m or 1h30m")
+        raise UsageError(f"{flag} {given!r} is not a duration", remedy="such as 10m or 1h30m")
     return float(found or 0)

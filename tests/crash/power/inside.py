@@ -66,7 +66,7 @@ def _take_orders(state_dir: Path, marks: Marks, writer: str) -> None:
     """Carries some out; after each change of what the cloud has, and of what was done, all of it is a mark."""
     if writer in WRITERS:
         WRITERS[writer]()
-    # The cloud is no part of this machine: nothing of it is on its disk.
+    # The cloud is not part of this machine: nothing of it is on its disk.
     folder = Path("/run/cloud")
     give_orders.prepare(folder)
 

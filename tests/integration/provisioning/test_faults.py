@@ -74,7 +74,7 @@ class Case:
             "lose-answer": "answer lost",
             "answer-twice": "answered twice",
             "answer-other-key": "answer for another key",
-            "malformed": "answer is no JSON",
+            "malformed": "answer is not JSON",
             "replace": f"answer `{given['payload']}`" if given["payload"] else "answer empty",
             "drop-fields": f"answer without {', '.join(given['fields'] or [])}",
             "close-before": "connection dropped before it is done",

@@ -210,7 +210,7 @@ def test_a_time_that_is_none(bench: Bench, publish: Publish, seconds: str) -> No
     begin(bench)
     status, _, err = publish("1", "--timeout", seconds)
     assert status == 2
-    assert "no number of seconds" in err
+    assert "not a number of seconds" in err
 
 
 def test_a_stranger_behind_the_socket(tmp_path: Path) -> None:

@@ -163,13 +163,13 @@ def test_ctrl_c_while_it_starts_is_a_plain_end(
         (("--template-parameters", '{"SerialNumber": " "}'), "SerialNumber: is empty"),
         (
             ("--template-parameters", '{"SerialNumber": 1}'),
-            "SerialNumber is no text: a JSON object of texts",
+            "SerialNumber is not text: a JSON object with string values",
         ),
-        (("--template-parameters", "[]"), "it is no text: a JSON object of texts"),
+        (("--template-parameters", "[]"), "it is not text: a JSON object with string values"),
         (("--csr", ""), "Argument --csr: is empty"),
         (("--config", ""), "Argument --config: is empty"),
         (("--template-parameters", '{"A": "1", "A": "2"}'), "twice"),
-        (("--template-parameters", "[" * 100_000), "no JSON"),
+        (("--template-parameters", "[" * 100_000), "not JSON"),
         (("--template-parameters", '{"A": "\\ud83d"}'), "A: "),
     ],
 )
@@ -259,7 +259,7 @@ def test_a_configuration_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_p
     os.mkfifo(tmp_path / "c.yaml")
     done = run("status")
     assert done.returncode == 78
-    assert "is no regular file" in done.stderr
+    assert "is not a regular file" in done.stderr
 
 
 def test_a_claim_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Path) -> None:

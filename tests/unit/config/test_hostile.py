@@ -76,7 +76,7 @@ def test_a_pipe_in_the_place_of_the_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "config.yaml")
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path / "config.yaml")
-    assert caught.value.problems == (f"{tmp_path}/config.yaml: is no regular file",)
+    assert caught.value.problems == (f"{tmp_path}/config.yaml: is not a regular file",)
 
 
 def test_a_link_that_leads_nowhere_or_in_a_circle(tmp_path: Path) -> None:

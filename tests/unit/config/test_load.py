@@ -222,7 +222,7 @@ def test_a_duplicate_key_deep_inside_is_found(folder: Folder) -> None:
 def test_a_section_written_with_nothing_below_it_is_told_its_keys(folder: Folder) -> None:
     (line,) = folder.problems("endpoint: a.example\ntelemetry:\n")
     assert line == (
-        "config.yaml:2:11: telemetry: is empty; a mapping is wanted (keys: topic, sources, queue, batch,"
+        "config.yaml:2:11: telemetry: is empty; a mapping is expected (keys: topic, sources, queue, batch,"
         " limits, drain, when_refused, prometheus_file)"
     )
 
@@ -254,11 +254,11 @@ def test_a_wrong_flag_is_reported_by_its_own_name_after_the_file(folder: Folder)
     }
     found = folder.problems("endpoint: 'a b'\n", overrides)
     assert [line.partition(" (")[0] for line in found] == [
-        "config.yaml:1:11: endpoint: is no host name",
+        "config.yaml:1:11: endpoint: is not a host name",
         "--port: is 0, out of range: 1 to 65535",
         "--cert: claim.private_key: is missing",
-        "--template-name: is no template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
-        "--template-parameters: provisioning.parameters.A: is 1, a number to YAML; a string is wanted",
+        "--template-name: is not a template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
+        "--template-parameters: provisioning.parameters.A: is 1, a number to YAML; a string is expected",
     ]
 
 

@@ -19,17 +19,17 @@ def words(line: str) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("https://a.example/", "is a URL, a host name alone is wanted (write endpoint: a.example)"),
-        ("mqtts://me@a.example:8883", "is a URL, a host name alone is wanted (write endpoint: a.example)"),
+        ("https://a.example/", "is a URL, a host name alone is expected (write endpoint: a.example)"),
+        ("mqtts://me@a.example:8883", "is a URL, a host name alone is expected (write endpoint: a.example)"),
         ("a.example:8883", "has a port in it (write endpoint: a.example and port: 8883)"),
         ("a.example/mqtt", "has a path in it (write endpoint: a.example)"),
         ("a.example.", "has a blank or a dot at an end (write endpoint: a.example)"),
         ('" a.example\\r"', "has a blank or a dot at an end (write endpoint: a.example)"),
-        ('" a example"', "is no host name (take it from"),
-        ('"."', "is no host name (take it from"),
-        ('"a example"', "is no host name (take it from"),
-        ("-a.example", "is no host name (take it from"),
-        ('""', "is no host name (take it from"),
+        ('" a example"', "is not a host name (take it from"),
+        ('"."', "is not a host name (take it from"),
+        ('"a example"', "is not a host name (take it from"),
+        ("-a.example", "is not a host name (take it from"),
+        ('""', "is not a host name (take it from"),
         ("1:2:3:4", "is 1:2:3:4, a number to YAML"),
         ("fe80:::1", "is neither a host name nor an address"),
         (
@@ -61,15 +61,15 @@ def test_a_good_endpoint(folder: Folder, text: str) -> None:
     [
         ("port: 0", "port: is 0, out of range: 1 to 65535"),
         ("port: 65536", "port: is 65536, out of range: 1 to 65535"),
-        ('port: "8883"', 'port: is "8883"; a whole number is wanted (remove the quotes)'),
-        ("port: 0x22B3", "port: is 0x22B3; a plain decimal number is wanted"),
-        ("port: 08_883", 'port: is "08_883"; a whole number is wanted'),
-        ("port: 021263", "port: is 021263; a plain decimal number is wanted"),
-        ("port: 99999999999999999999999", "port: is 99999999999999999999999; a plain decimal number is wanted"),
-        ("port: 8883.0", "port: is 8883.0, a number to YAML; a whole number is wanted"),
-        ("port: yes", "port: is yes, a boolean to YAML; a whole number is wanted"),
-        ("port: [1]", "port: is a list; a whole number is wanted"),
-        ("port: null", "port: is empty; a whole number is wanted"),
+        ('port: "8883"', 'port: is "8883"; a whole number is expected (remove the quotes)'),
+        ("port: 0x22B3", "port: is 0x22B3; a plain decimal number is expected"),
+        ("port: 08_883", 'port: is "08_883"; a whole number is expected'),
+        ("port: 021263", "port: is 021263; a plain decimal number is expected"),
+        ("port: 99999999999999999999999", "port: is 99999999999999999999999; a plain decimal number is expected"),
+        ("port: 8883.0", "port: is 8883.0, a number to YAML; a whole number is expected"),
+        ("port: yes", "port: is yes, a boolean to YAML; a whole number is expected"),
+        ("port: [1]", "port: is a list; a whole number is expected"),
+        ("port: null", "port: is empty; a whole number is expected"),
     ],
 )  # fmt: skip
 def test_a_wrong_port(value_problem: ValueProblem, line: str, expected: str) -> None:
@@ -84,7 +84,7 @@ def test_a_wrong_port(value_problem: ValueProblem, line: str, expected: str) -> 
         ("http://proxy.example.com", "is not of the form http://host:port"),
         ("http://proxy.example.com:0", "has no such port: 0"),
         ("http://proxy.example.com:70000", "has no such port: 70000"),
-        ("http://a b:3128", "is no host name"),
+        ("http://a b:3128", "is not a host name"),
         ("http://[::zz]:3128", "is neither a host name nor an address"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_private_key_pasted_into_the_file_is_not_repeated(folder: Folder) -> N
     pem = "-----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIA\n    -----END EC PRIVATE KEY-----"
     text = f"endpoint: a.example\nclaim:\n  certificate: x\n  private_key: |\n    {pem}\n"
     (line,) = folder.problems(text)
-    assert "holds a text; the path of a file is wanted" in line
+    assert "holds a text; the path of a file is expected" in line
     assert "MHcC" not in line
 
 
@@ -124,32 +124,32 @@ def test_a_good_template_name(folder: Folder, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["''", "x" * 37, "a.b", "a/b", "'a\n\n'", "ä"])
 def test_a_wrong_template_name(value_problem: ValueProblem, name: str) -> None:
-    assert "is no template name" in value_problem(f"provisioning: {{template: {name}}}")
+    assert "is not a template name" in value_problem(f"provisioning: {{template: {name}}}")
 
 
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("method", "CSR", 'is "CSR"; csr or keys is wanted'),
-        ("method", "kyes", 'is "kyes"; csr or keys is wanted (did you mean keys?)'),
-        ("method", "yes", "is yes, a boolean to YAML; csr or keys is wanted"),
+        ("method", "CSR", 'is "CSR"; csr or keys is expected'),
+        ("method", "kyes", 'is "kyes"; csr or keys is expected (did you mean keys?)'),
+        ("method", "yes", "is yes, a boolean to YAML; csr or keys is expected"),
         (
             "key",
             "{type: p256}",
-            'is "p256"; ec-p256 or rsa-2048 is wanted (did you mean ec-p256?)',
+            'is "p256"; ec-p256 or rsa-2048 is expected (did you mean ec-p256?)',
         ),
         (
             "key",
             "ec-p256",
-            'is "ec-p256"; a mapping is wanted (keys: type, store, module, token, label, pin_file)',
+            'is "ec-p256"; a mapping is expected (keys: type, store, module, token, label, pin_file)',
         ),
         ("spread", "60", 'is 60, a number without a unit (write the unit, for example "60s")'),
         ("spread", "1.5", 'is 1.5, a number without a unit (write the unit, for example "1.5s")'),
-        ("spread", "10 m", 'is "10 m", which is no duration'),
-        ("spread", "30m1h", 'is "30m1h", which is no duration'),
+        ("spread", "10 m", 'is "10 m", which is not a duration'),
+        ("spread", "30m1h", 'is "30m1h", which is not a duration'),
         ("spread", "8d", "is 8d, out of range: 0s to 7d"),
-        ("spread", "[1s]", "is a list; a duration is wanted"),
-        ("spread", "yes", "is yes, a boolean to YAML; a duration is wanted"),
+        ("spread", "[1s]", "is a list; a duration is expected"),
+        ("spread", "yes", "is yes, a boolean to YAML; a duration is expected"),
     ],
 )
 def test_a_wrong_way_of_provisioning(
@@ -161,41 +161,41 @@ def test_a_wrong_way_of_provisioning(
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("no", 'A: is no, a boolean to YAML; a string is wanted (quote it: "no")'),
-        ("0123", 'A: is 0123, a number to YAML; a string is wanted (quote it: "0123")'),
-        ("2026-01-02", "A: is 2026-01-02, a date or a tagged value to YAML; a string is wanted"),
-        ("1.10", 'A: is 1.10, a number to YAML; a string is wanted (quote it: "1.10")'),
-        ("", "A: is empty; a string is wanted"),
-        ("[a]", "A: is a list; a string is wanted"),
+        ("no", 'A: is no, a boolean to YAML; a string is expected (quote it: "no")'),
+        ("0123", 'A: is 0123, a number to YAML; a string is expected (quote it: "0123")'),
+        ("2026-01-02", "A: is 2026-01-02, a date or a tagged value to YAML; a string is expected"),
+        ("1.10", 'A: is 1.10, a number to YAML; a string is expected (quote it: "1.10")'),
+        ("", "A: is empty; a string is expected"),
+        ("[a]", "A: is a list; a string is expected"),
         ('"a\\tb"', "A: has a control character in it (U+0009)"),
         ('"a\\nb"', "A: has more than one line"),
         ("{}", "A: is an empty mapping (one of: device_tree, dmi, file,"),
-        ("{dim: x}", "A.dim: is no known source (did you mean dmi?)"),
-        ("{deviceTree: x}", "A.deviceTree: is no known source (did you mean device_tree?)"),
+        ("{dim: x}", "A.dim: is not a known source (did you mean dmi?)"),
+        ("{deviceTree: x}", "A.deviceTree: is not a known source (did you mean device_tree?)"),
         ("{dmi: x, mac: auto}", "A: has dmi and mac, which exclude each other (keep one"),
         ("{mac: auto, tmeout: 1s}", "A.tmeout: is an unknown key (known here: mac)"),
-        ("{machine_id: raw}", 'A.machine_id: is "raw"; app is wanted'),
-        ("{dmi: ../x}", "A.dmi: is no field of /sys/class/dmi/id"),
-        ("{device_tree: ../x}", "A.device_tree: is no property of the device tree"),
-        ("{device_tree: /x}", "A.device_tree: is no property of the device tree"),
-        ("{mac: eth0/x}", "A.mac: is no interface name"),
-        ("{mac: ..}", "A.mac: is no interface name"),
-        ("{env: $LINE}", "A.env: is no name of an environment variable"),
+        ("{machine_id: raw}", 'A.machine_id: is "raw"; app is expected'),
+        ("{dmi: ../x}", "A.dmi: is not a field of /sys/class/dmi/id"),
+        ("{device_tree: ../x}", "A.device_tree: is not a property of the device tree"),
+        ("{device_tree: /x}", "A.device_tree: is not a property of the device tree"),
+        ("{mac: eth0/x}", "A.mac: is not an interface name"),
+        ("{mac: ..}", "A.mac: is not an interface name"),
+        ("{env: $LINE}", "A.env: is not the name of an environment variable"),
         ("{file: ~/x}", 'A.file: begins with "~", which is not expanded'),
-        ('{file: ""}', "A.file: is no path"),
+        ('{file: ""}', "A.file: is not a path"),
         ("{first_of: []}", "A.first_of: has 0 entries; 1 to 16 are allowed"),
-        ("{first_of: {mac: auto}}", "A.first_of: is a mapping; a list is wanted"),
+        ("{first_of: {mac: auto}}", "A.first_of: is a mapping; a list is expected"),
         (
             "{first_of: [{mac: 1}]}",
-            "A.first_of[0].mac: is 1, a number to YAML; a string is wanted",
+            "A.first_of[0].mac: is 1, a number to YAML; a string is expected",
         ),
-        ("{command: cat /x}", 'A.command: is "cat /x"; a list is wanted'),
+        ("{command: cat /x}", 'A.command: is "cat /x"; a list is expected'),
         ("{command: []}", "A.command: has 0 entries; 1 to 64 are allowed"),
         ("{command: [cat /x]}", "A.command[0]: has white space in it; no shell splits it"),
         ("{command: [bin/x]}", "A.command[0]: is a relative path"),
-        ('{command: [""]}', "A.command[0]: is empty, a program's name is wanted"),
+        ('{command: [""]}', "A.command[0]: is empty, a program's name is expected"),
         ('{command: [a, "b\\0"]}', "A.command[1]: has a NUL character in it"),
-        ("{command: [a, 1]}", "A.command[1]: is 1, a number to YAML; a string is wanted"),
+        ("{command: [a, 1]}", "A.command[1]: is 1, a number to YAML; a string is expected"),
         ("{command: [a], timeout: 1h}", "A.timeout: is 1h, out of range: 100ms to 5m"),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_parameters_value_is_too_long(value_problem: ValueProblem) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("''", "is no parameter name"), ('"a\\u0001"', "U+0001")]
+    ("name", "expected"), [("''", "is not a parameter name"), ('"a\\u0001"', "U+0001")]
 )
 def test_a_wrong_parameter_name(value_problem: ValueProblem, name: str, expected: str) -> None:
     line = value_problem(f"provisioning: {{template: t, parameters: {{{name}: x}}}}")
@@ -268,9 +268,9 @@ def test_a_good_topic(folder: Folder, topic: str) -> None:
         ("a/b+", 'has "+" where it cannot be'),
         ("cmd/{-}", "has a placeholder that cannot be, {-} (known are {thing}, {certificate_id}, {source}, "),
         ("a/b/c/d/e/f/g/h/#", "has 8 slashes, AWS IoT allows 7"),
-        ("$share/g", "is no shared subscription"),
-        ("$share//a", "is no shared subscription"),
-        ("$share/+/a", "is no shared subscription"),
+        ("$share/g", "is not a shared subscription"),
+        ("$share//a", "is not a shared subscription"),
+        ("$share/+/a", "is not a shared subscription"),
         ("$share/g/", "is empty"),
     ],
 )  # fmt: skip
@@ -298,16 +298,16 @@ def test_a_good_filter(folder: Folder, topic: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("subscriptions: [{topic: a, qos: 2}]", "[0].qos: is 2; 0 or 1 is wanted"),
-        ('subscriptions: [{topic: a, qos: "1"}]', '[0].qos: is "1"; 0 or 1 is wanted'),
-        ('subscriptions: [{topic: a, log: "yes"}]', '[0].log: is "yes"; true or false is wanted'),
-        ("subscriptions: {topic: a}", "subscriptions: is a mapping; a list is wanted"),
-        ("subscriptions: [a]", '[0]: is "a"; a mapping is wanted (keys: topic, qos, log, name, '),
+        ("subscriptions: [{topic: a, qos: 2}]", "[0].qos: is 2; 0 or 1 is expected"),
+        ('subscriptions: [{topic: a, qos: "1"}]', '[0].qos: is "1"; 0 or 1 is expected'),
+        ('subscriptions: [{topic: a, log: "yes"}]', '[0].log: is "yes"; true or false is expected'),
+        ("subscriptions: {topic: a}", "subscriptions: is a mapping; a list is expected"),
+        ("subscriptions: [a]", '[0]: is "a"; a mapping is expected (keys: topic, qos, log, name, '),
         ("subscriptions: [{}]", '[0].topic: is missing (write, for example, topic: "cmd/{thing}/#")'),
         (f"subscriptions: [{'{topic: a},' * 51}]", "has 51 entries; 0 to 50 are allowed"),
         ("telemetry: {sources: [{system: {interval: 10ms}}]}", "is 10ms, out of range: 1s to 7d"),
-        ("telemetry: {sources: [{sytem: {}}]}", "sources[0].sytem: is no known source (did you mean system?)"),
-        ("state_dir: null", "state_dir: is empty; a string is wanted"),
+        ("telemetry: {sources: [{sytem: {}}]}", "sources[0].sytem: is not a known source (did you mean system?)"),
+        ("state_dir: null", "state_dir: is empty; a string is expected"),
         ("state_dir: credential:x", "state_dir: cannot be a credential (name a path)"),
         ("claim: {certificate: a, private_key: 'credential:'}", "private_key: names no credential"),
         ("claim: {certificate: a, private_key: 'credential:../k'}", "private_key: names no credential"),

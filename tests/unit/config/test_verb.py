@@ -31,7 +31,7 @@ def test_check_tells_every_error_on_stderr_and_ends_with_78(
     assert main(["config", "check", "--config", str(file)]) == 78
     output = capsys.readouterr()
     assert output.out == ""
-    assert f"{file}:1:11: endpoint: is no host name" in output.err
+    assert f"{file}:1:11: endpoint: is not a host name" in output.err
     assert f"{file}:2:1: prot: is an unknown key (did you mean port?)" in output.err
 
 

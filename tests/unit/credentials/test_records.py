@@ -114,7 +114,7 @@ def test_a_text_that_is_none_is_damage(
     load: Callable[[Any], object], value: dict[str, Any], names: tuple[str, ...], wrong: object
 ) -> None:
     for name in names:
-        with pytest.raises(TypeError, match=f"{name} is no text"):
+        with pytest.raises(TypeError, match=f"{name} is not text"):
             load({**value, name: wrong})
 
 

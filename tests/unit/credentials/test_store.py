@@ -457,11 +457,11 @@ def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, n
     ("name", "content", "words"),
     [
         ("issued.json", '{"certificate_id": 7, "received": 1}', r"0001/issued\.json is damaged: certificate_id is"),
-        ("proven", '{"proven": "x"}', "0001/proven is damaged: proven is no number"),
+        ("proven", '{"proven": "x"}', "0001/proven is damaged: proven is not a number"),
         ("proven", "{", r"0001/proven is damaged: Expecting"),
         ("issued.json", '{"received": 1}', r"0001/issued\.json is damaged: it has no certificate_id"),
         ("registration.json", "[" * 100_000, r"0001/registration\.json is damaged: nested too deep"),
-        ("key.json", '{"label": 1, "token": "t"}', r"0001/key\.json is damaged: label is no text"),
+        ("key.json", '{"label": 1, "token": "t"}', r"0001/key\.json is damaged: label is not text"),
     ],
 )  # fmt: skip
 def test_what_is_damaged_is_said(
@@ -526,7 +526,7 @@ def test_current_points_nowhere(store: Store, state_dir: Path) -> None:
 def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
     (state_dir / "credentials").mkdir()
     (state_dir / "credentials/current").symlink_to("../elsewhere")
-    with pytest.raises(StateDirectoryError, match="no generation") as caught:
+    with pytest.raises(StateDirectoryError, match="not a generation") as caught:
         store.current()
     assert caught.value.code == "state-damaged"
 
@@ -536,7 +536,7 @@ def test_current_is_no_link(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     (state_dir / "credentials/current").unlink()
     (state_dir / "credentials/current").mkdir()
-    with pytest.raises(StateDirectoryError, match="no symbolic link") as caught:
+    with pytest.raises(StateDirectoryError, match="not a symbolic link") as caught:
         store.current()
     assert caught.value.code == "state-damaged"
     subprocess.run(caught.value.remedy.partition(";")[0].split(), check=True)

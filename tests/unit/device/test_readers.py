@@ -88,7 +88,7 @@ def test_a_property_of_the_device_tree_without_its_nul(tree: Tree) -> None:
     [
         (b"\x00\x00\x00\x01", "is binary data, not a text"),
         (b"\x00\x00\xd0\x0d", "is not UTF-8: byte 0xD0"),
-        (b"one\0two\0", "is a list, one text is wanted"),
+        (b"one\0two\0", "is a list, one text is expected"),
         (b"\0", "is empty"),
     ],
 )

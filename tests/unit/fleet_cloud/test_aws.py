@@ -78,7 +78,7 @@ def test_no_region_is_told_with_the_flag_to_add(programs: Programs) -> None:
     with pytest.raises(FleetCloudError, match="no AWS region") as failed:
         aws(region=None)
     assert "--region" in failed.value.remedy
-    with pytest.raises(UsageError, match="is no AWS region"):
+    with pytest.raises(UsageError, match="is not an AWS region"):
         aws(region="eu_west")
 
 

@@ -52,7 +52,7 @@ def test_record_is_read_back_and_a_larger_count_goes_on_with_it(tmp_path: Path) 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"fleet": 1, "more": 2}', "\x00"])
 def test_record_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "bulk.json").write_text(text)
-    with pytest.raises(FleetCloudError, match="is no record of a bulk registration"):
+    with pytest.raises(FleetCloudError, match="is not a record of a bulk registration"):
         BulkFolder(tmp_path).read()
 
 

@@ -51,7 +51,7 @@ def test_file_without_an_end_is_not_read_to_it() -> None:
         ("serial,key\n", "names no device"),
         pytest.param(f"serial\n4711\n{'x' * 200_000}\n", "line 3: field larger", id="too long"),
         ("4711,x\n", "several columns, and line 1 does not name them"),
-        ("serial,key\n4711,12ab\n", "line 2: key: '12ab' is no SHA-256"),
+        ("serial,key\n4711,12ab\n", "line 2: key: '12ab' is not a SHA-256"),
         ("serial,key\n4711\n", "line 2 has 1 columns and not 2"),
         ("serial,site\n4711,north west\n", "line 2: AWS takes no attribute 'site' 'north west'"),
         ("serial,key\n,\n", "line 2: '' is empty"),

@@ -222,7 +222,7 @@ def test_rules_that_are_none_are_refused(tmp_path: Path) -> None:
         serials.read_rules(empty, None)
     with pytest.raises(UsageError, match="no such file"):
         serials.read_rules(tmp_path / "nope", None)
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         serials.read_rules(None, "A-[")
     with pytest.raises(UsageError, match="no serial number matches"):
         serials.read_rules(None, "")

@@ -48,7 +48,7 @@ def test_bulk_record_with_an_impossible_value_is_none(
     (tmp_path / "bulk.json").write_text(json.dumps(BULK))
     assert BulkFolder(tmp_path).read()
     (tmp_path / "bulk.json").write_text(json.dumps(BULK | change))
-    with pytest.raises(FleetCloudError, match="is no record of a bulk registration"):
+    with pytest.raises(FleetCloudError, match="is not a record of a bulk registration"):
         BulkFolder(tmp_path).read()
 
 
@@ -72,14 +72,14 @@ def test_record_of_things_that_names_what_things_create_never_made_is_none(
     (tmp_path / "things.json").write_text(json.dumps(THINGS))
     assert TrialFolder(tmp_path).read()
     (tmp_path / "things.json").write_text(json.dumps(THINGS | {"things": things}))
-    with pytest.raises(FleetCloudError, match="is no record of things"):
+    with pytest.raises(FleetCloudError, match="is not a record of things"):
         TrialFolder(tmp_path).read()
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "\ufeff", '{"a": 1', "\ud7ff", "1e999"])
 def test_text_that_is_no_record_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "things.json").write_text(text)
-    with pytest.raises(FleetCloudError, match="is no record of things"):
+    with pytest.raises(FleetCloudError, match="is not a record of things"):
         TrialFolder(tmp_path).read()
 
 

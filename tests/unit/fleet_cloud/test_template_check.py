@@ -27,7 +27,7 @@ def test_own_template_that_is_right_has_no_problems() -> None:
     ("text", "words"),
     [
         ("{", "not JSON"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": 1, "a": 2}', "'a' stands twice"),

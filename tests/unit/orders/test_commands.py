@@ -198,8 +198,8 @@ NOT_JSON = "its payload is not of type application/json, so that it has no membe
     [
         ({}, "request/json", UNNAMED),
         ({"operation": ["a"]}, "request/json", UNNAMED),
-        ([1], "request/json", "its payload is no JSON object"),
-        (b"\xff", "request/json", "its payload is no JSON object"),
+        ([1], "request/json", "its payload is not a JSON object"),
+        (b"\xff", "request/json", "its payload is not a JSON object"),
         (b"\xa0", "request/cbor", NOT_JSON),
         (b"x", "request", NOT_JSON),
     ],

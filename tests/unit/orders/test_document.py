@@ -76,12 +76,12 @@ def test_steps_and_the_final_one() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (None, "no JSON object"),
+        (None, "not a JSON object"),
         ({"operation": "x" * 200}, 'the operation "' + "x" * 100),
         ({"operation": 7}, 'neither "steps" nor an "operation"'),
-        ({"steps": {}}, "no list of 1 to 100"),
-        ({"steps": []}, "no list of 1 to 100"),
-        ({"steps": [step()] * (STEPS + 1)}, "no list of 1 to 100"),
+        ({"steps": {}}, "not a list of 1 to 100"),
+        ({"steps": []}, "not a list of 1 to 100"),
+        ({"steps": [step()] * (STEPS + 1)}, "not a list of 1 to 100"),
         ({"steps": ["x"]}, 'a step has no "action"'),
         ({"steps": [{"action": []}]}, 'a step has no "action"'),
         ({"steps": [step(), {}]}, 'a step has no "action"'),
@@ -198,7 +198,7 @@ def test_a_job_for_a_device_like_this_one() -> None:
 @pytest.mark.parametrize(
     ("conditions", "words"),
     [
-        ({}, '"conditions" is no list'),
+        ({}, '"conditions" is not a list'),
         (["x"], 'a condition is not understood: "x"'),
         ([condition(7, "x")], "not understood"),
         ([{"key": "thing", "value": "pump-7"}], "not understood"),

@@ -105,14 +105,14 @@ def test_the_agents_own_files_are_nobodys_and_what_is_written_is_not_resumed(
         "refused-name",
     ]
     assert outcomes[0].reason == f"Cannot write {tmp_path}/state/x: {OwnFileError().strerror}."
-    assert outcomes[2].reason == "the topic's level {1} is no plain file name"
+    assert outcomes[2].reason == "the topic's level {1} is not a plain file name"
     assert work.cancel()
     assert not list((tmp_path / "state").iterdir())
 
 
 def test_as_long_a_name_as_may_be(tmp_path: Path) -> None:
     assert place(f"{tmp_path}/{{1}}", ("é" * 100,)) == tmp_path / ("é" * 100)
-    with pytest.raises(ValueError, match="no plain file name"):
+    with pytest.raises(ValueError, match="not a plain file name"):
         place(f"{tmp_path}/{{1}}", ("é" * 100 + "x",))
 
 

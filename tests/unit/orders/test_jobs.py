@@ -124,14 +124,14 @@ def nested(depth: int, document: dict[str, Any]) -> dict[str, Any]:
     [
         ({"operation": "x"}, 'the operation "x" is not in jobs.operations'),
         ({}, 'the job document has neither "steps" nor an "operation" of jobs.operations'),
-        (nested(80, {"operation": "log"}), "the job document is no JSON object, or is nested too deeply"),
-        (nested(500, {}), "the job document is no JSON object, or is nested too deeply"),
+        (nested(80, {"operation": "log"}), "the job document is not a JSON object, or is nested too deeply"),
+        (nested(500, {}), "the job document is not a JSON object, or is nested too deeply"),
         *(
             (managed("A", "log", *wrong), 'the arguments of "A" are no list of texts that a program can take')
             for wrong in UNFIT
         ),
         (managed("A", "other.sh"), 'the handler "other.sh" is not in jobs.operations'),
-        ({"steps": []}, '"steps" is no list of 1 to 100'),
+        ({"steps": []}, '"steps" is not a list of 1 to 100'),
         ({"steps": [{"action": {"name": "A", "type": "x"}}]}, 'the step "A" is of a type that is not known: x'),
         (
             {"steps": [{"action": {"name": "A", "type": "runCommand", "input": {"command": "touch,/x"}}}]},

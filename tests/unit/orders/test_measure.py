@@ -102,7 +102,7 @@ def test_numbers_without_measure_are_none() -> None:
 
 
 def test_a_cloud_without_jobs_is_asked_for_years() -> None:
-    """The thousandth doubling, after a week of no answer, was no number any more."""
+    """The thousandth doubling, after a week of no answer, was not a number any more."""
     assert client._patience(1) == client.LIMIT
     assert client._patience(7) == client._patience(100_000) == 640
 

@@ -105,7 +105,7 @@ def test_a_text_that_is_none_is_named(field: str, operation: Operation, value: o
 
 
 @pytest.mark.parametrize(
-    ("payload", "words"), [(b"{", "no JSON"), (b"[]", "no JSON object"), (b"\xff", "no JSON")]
+    ("payload", "words"), [(b"{", "not JSON"), (b"[]", "not a JSON object"), (b"\xff", "not JSON")]
 )
 def test_what_is_no_object_is_no_answer(payload: bytes, words: str) -> None:
     model: Any = iotidentity.RegisterThingResponse

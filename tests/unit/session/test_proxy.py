@@ -84,7 +84,7 @@ def test_a_tunnel_is_asked_for_with_user_and_password(user: str, header: bytes |
         (status("503 Later"), "", "proxy-endpoint-unreachable", "503 Later"),
         (status("499 x"), "", "proxy-refused", "refuses CONNECT to broker.example:8883: 499 x"),
         (status("403 " + "x" * 100), "", "proxy-refused", "403 " + "x" * 59 + "."),
-        (b"SSH-2.0-x\r\n\r\n", "", "proxy-answer-invalid", "answers something that is no HTTP"),
+        (b"SSH-2.0-x\r\n\r\n", "", "proxy-answer-invalid", "answers something that is not HTTP"),
         (b"", "", "proxy-answer-invalid", "answers nothing and hangs up"),
         (None, "", "proxy-silent", "accepts a connection and does not answer: timed out"),
     ],

@@ -53,7 +53,7 @@ _INSTEAD = {
     "samples/pub-sub/publish-topic": "telemetry.topic is for readings; fleet-agent publish sends to any topic",
     "samples/pub-sub/publish-file": "fleet-agent publish sends a file",
     "samples/pub-sub/subscribe-file": "what arrives is written to the log",
-    "fleet-provisioning/template-parameters": "is no JSON object: write provisioning.parameters by hand",
+    "fleet-provisioning/template-parameters": "is not a JSON object: write provisioning.parameters by hand",
     "fleet-provisioning/csr-file": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "fleet-provisioning/device-key": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}; the PIN is never copied: "

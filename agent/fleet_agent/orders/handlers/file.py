@@ -75,7 +75,7 @@ def place(template: str, levels: tuple[str, ...]) -> Path:
     """The file for a topic whose wildcards stand for ``levels``.
 
     Raises:
-        ValueError: One of them is missing or is no part of a plain name.
+        ValueError: One of them is missing or is not part of a plain name.
     """
 
     def fill(found: re.Match[str]) -> str:
@@ -85,7 +85,7 @@ def place(template: str, levels: tuple[str, ...]) -> Path:
         level = levels[number - 1]
         is_plain = level.isprintable() and "/" not in level and not level.startswith(".")
         if not level or not is_plain or len(level.encode()) > _LEVEL_BYTES:
-            raise ValueError(f"the topic's level {{{number}}} is no plain file name")
+            raise ValueError(f"the topic's level {{{number}}} is not a plain file name")
         return level
 
     return Path(_PLACEHOLDER.sub(fill, template))

@@ -1,6 +1,6 @@
 """Passes an order to a local program over its Unix socket (SOCK_SEQPACKET), a connection and a packet an order.
 
-The packet is JSON: ``handler``, ``topic``, ``payload`` as text, or ``payload_base64`` where it is no text or base64 is
+The packet is JSON: ``handler``, ``topic``, ``payload`` as text, or ``payload_base64`` where it is not text or base64 is
 shorter, and where the order has them ``content_type``, ``response_topic``, ``id``, ``user_properties``,
 ``arguments``. The program
 sends one packet back: the answer, as it is. A JSON object with a ``status`` other than 0 counts as a failure.

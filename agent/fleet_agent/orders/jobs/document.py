@@ -69,7 +69,7 @@ def plan(
         UnfitError: It is not understood, or not for this device.
     """
     if document is None:
-        raise UnfitError("the job document is no JSON object, or is nested too deeply")
+        raise UnfitError("the job document is not a JSON object, or is nested too deeply")
     if "steps" in document:
         return _steps(document, settings, facts)
     operation = document.get("operation")
@@ -90,7 +90,7 @@ def _steps(
     _judge(document.get("conditions"), facts)
     entries = document["steps"]
     if not isinstance(entries, list) or not 1 <= len(entries) <= STEPS:
-        raise UnfitError(f'"steps" is no list of 1 to {STEPS}')
+        raise UnfitError(f'"steps" is not a list of 1 to {STEPS}')
     final = document.get("finalStep")
     found = [_action(entry, settings) for entry in [*entries, *([final] if final else [])]]
     return Plan(steps=tuple(found))
@@ -197,7 +197,7 @@ def _judge(conditions: object, facts: Callable[[], Mapping[str, str]]) -> None:
     if conditions is None:
         return
     if not isinstance(conditions, list):
-        raise UnfitError('"conditions" is no list')
+        raise UnfitError('"conditions" is not a list')
     known = facts() if conditions else {}
     for condition in conditions:
         values = condition if isinstance(condition, dict) else {}

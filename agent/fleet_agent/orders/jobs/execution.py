@@ -20,7 +20,7 @@ SUCCEEDED, FAILED, REJECTED = "SUCCEEDED", "FAILED", "REJECTED"
 
 @record
 class Execution:
-    """One job on this device; ``document`` is None where it is no JSON object; ``seconds``: until AWS gives it up."""
+    """One job on this device; ``document`` is None if it is not a JSON object; ``seconds``: until AWS gives it up."""
 
     job: str
     number: int

@@ -100,4 +100,4 @@ def json_problem(text: bytes) -> str | None:
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")

@@ -228,7 +228,7 @@ class File:
             return None
         if self._is_json:
             problem = json_problem(text)
-            return None if problem is None else f"is no JSON value ({problem})"
+            return None if problem is None else f"is not a JSON value ({problem})"
         try:
             text.decode()
         except UnicodeDecodeError:

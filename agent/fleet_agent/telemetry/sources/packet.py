@@ -76,7 +76,7 @@ def parse(data: bytes | bytearray | memoryview) -> Request:
     except ValueError:
         raise _bad("The packet has a whole number of more than 4300 digits.") from None
     if not isinstance(value, dict):
-        raise _bad("The packet is no JSON object.")
+        raise _bad("The packet is not a JSON object.")
     name = value.get("id")
     if name is not None and not _is_name(name):
         raise _bad(
@@ -97,7 +97,7 @@ def _request(value: dict[str, object], name: object) -> Request:
         raise _bad("The packet has no `payload`.")
     topic, qos = value.get("topic"), value.get("qos", 1)
     if topic is not None and not isinstance(topic, str):
-        raise _bad("`topic` is no text.")
+        raise _bad("`topic` is not text.")
     # True and 1.0 are equal to 1.
     if type(qos) is not int or qos not in (0, 1):
         raise _bad("`qos` is neither 0 nor 1.")
@@ -121,7 +121,7 @@ def _payload(payload: object, encoding: object) -> tuple[bytes, str]:
         try:
             return _encode(payload).encode(), JSON
         except ValueError:  # NaN or infinity, which Python reads; half a surrogate pair
-            raise _bad("The payload has a number or a character that is no JSON.") from None
+            raise _bad("The payload has a number or a character that is not JSON.") from None
         except RecursionError:
             raise _bad("The payload is nested too deeply.") from None
     if not isinstance(payload, str) or encoding not in ("text", "base64"):
@@ -141,7 +141,7 @@ def _lifetime(expires: object) -> float | None:
         return None
     is_number = isinstance(expires, int | float) and not isinstance(expires, bool)
     if not is_number or not 0 < expires <= _LONGEST_EXPIRY or not math.isfinite(expires):  # type: ignore[operator, arg-type]
-        raise _bad("`expires` is no number of seconds from now, above 0 and within ten years.")
+        raise _bad("`expires` is not a number of seconds from now, above 0 and within ten years.")
     return float(expires)  # type: ignore[arg-type]
 
 

@@ -37,7 +37,7 @@ class Opened:
     """A regular file, open for reading.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: It cannot be opened, or is not a regular file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Opened:
         found = os.fstat(self.descriptor)
         if not stat.S_ISREG(found.st_mode):
             self.close()
-            raise OSError("it is no regular file")
+            raise OSError("it is not a regular file")
         self.inode = found.st_ino
         self.device = found.st_dev
 

@@ -41,7 +41,7 @@ def resolved_text(value: object, parameters: Mapping[str, object]) -> str:
     """
     found = resolve(value, parameters)
     if not isinstance(found, str) or not found:
-        raise UnresolvedError("it is no text")
+        raise UnresolvedError("it is not text")
     return found
 
 

@@ -36,7 +36,7 @@ def test_text_is_sent_as_it_is(bench: Bench) -> None:
     ("argv", "words"),
     [
         (("echo", "no json"), "echo does not print one JSON value (Expecting value"),
-        (("echo", "NaN"), "NaN is no JSON"),
+        (("echo", "NaN"), "NaN is not JSON"),
         (("printf", "\\377"), "not UTF-8"),
         (("sh", "-c", "echo no meter >&2; exit 3"), "sh ended with exit status 3: no meter."),
         (("/nowhere/read",), "/nowhere/read cannot be started: No such file or directory."),

@@ -93,7 +93,7 @@ def test_what_is_no_json_is_left_out_and_counted(bench: Bench, log: Path) -> Non
     begin(bench, log)
     assert bench.until(2) == [b"1", b"2"]
     assert bench.problems()["source-failed sensors"].startswith(
-        f"Source sensors: 2 lines of {log} left out; the last is no JSON value"
+        f"Source sensors: 2 lines of {log} left out; the last is not a JSON value"
     )
     append(log, "3")
     bench.turn(lambda: not bench.problems())
@@ -120,7 +120,7 @@ def test_what_is_no_file_is_a_problem(bench: Bench, log: Path, make: Any) -> Non
     make(log)
     begin(bench, log)
     bench.turn(bench.problems)
-    assert "it is no regular file" in bench.problems()["source-failed sensors"]
+    assert "it is not a regular file" in bench.problems()["source-failed sensors"]
 
 
 def test_from_the_end(bench: Bench, log: Path) -> None:

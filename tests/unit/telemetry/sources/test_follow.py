@@ -408,11 +408,13 @@ def test_lines_left_out_are_counted_together_with_why(bench: Bench) -> None:
     bench.append("x\n")
     bench.begin()
     bench.look()
-    assert f"1 line of {bench.log} left out; the last is no JSON value (Expecting" in bench.problem
+    assert (
+        f"1 line of {bench.log} left out; the last is not a JSON value (Expecting" in bench.problem
+    )
     with bench.log.open("ab") as file:
         file.write(b'\xff\n{"a":\r1}\n')
     bench.go(POLL)
-    assert f"2 lines of {bench.log} left out; the last is no JSON value (not UTF-8)." in (
+    assert f"2 lines of {bench.log} left out; the last is not a JSON value (not UTF-8)." in (
         bench.problem
     )
     assert bench.stored == [b'{"a": 1}']

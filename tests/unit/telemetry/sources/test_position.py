@@ -91,7 +91,7 @@ def test_a_file_is_known_by_its_beginning_and_long_enough(log: Path) -> None:
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_what_is_no_file_is_not_opened(log: Path, make: object) -> None:
     make(log)  # type: ignore[operator]
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         Opened(log)
     with pytest.raises(FileNotFoundError):
         Opened(log.with_name("other"))
