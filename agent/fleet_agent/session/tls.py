@@ -64,11 +64,16 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
     try:
         if pair is not None:
             certificates.check_pair(pair)
-            certificates.check_kind(pair)
     except AgentError as found:
         return found
     if pair is None or not _takes_ca(route):
         return _ca_fault(str(route.ca_file))
+    try:
+        certificates.check_kind(pair)
+    except AgentError as found:
+        # That of an issued certificate came over the network, which ends no daemon.
+        found.code = PAIR_UNUSABLE
+        return found
     remedy = (
         "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
         if isinstance(pair.private_key, HardwareKey)
