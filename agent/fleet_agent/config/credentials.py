@@ -32,8 +32,8 @@ class Credentials:
         str,
         Text(checks.credentials_endpoint, checks.HOST_PATTERN),
         Doc(
-            "The account's credentials endpoint, a host name alone: "
-            "`aws iot describe-endpoint --endpoint-type iot:CredentialProvider` shows it.",
+            "The account's credentials endpoint, without a scheme or port: `aws iot describe-endpoint "
+            "--endpoint-type iot:CredentialProvider` shows it.",
             "endpoint: a1b2c3.credentials.iot.eu-west-1.amazonaws.com",
         ),
     ]
@@ -52,8 +52,8 @@ class Credentials:
         str | None,
         Text(checks.user, r"^(\*|[0-9]+|[A-Za-z_][0-9A-Za-z_.-]*\$?)$"),
         Doc(
-            "The group that may open `credentials.sock`, the agent a member of it; when null every user may open it, "
-            "and `allow` alone decides.",
+            "The group that may open `credentials.sock`, of which the agent must be a member; when null, every "
+            "user may open it, and only `allow` decides.",
             "group: collectors",
         ),
     ] = None
@@ -61,8 +61,8 @@ class Credentials:
         int | None,
         Range(1, 65535),
         Doc(
-            "A TCP port of 127.0.0.1 on which programs get them over HTTP (`AWS_CONTAINER_CREDENTIALS_FULL_URI`); off "
-            "when null.",
+            "A TCP port on 127.0.0.1 where programs get credentials over HTTP "
+            "(`AWS_CONTAINER_CREDENTIALS_FULL_URI`); off when null.",
             "http_port: 9070",
         ),
     ] = None

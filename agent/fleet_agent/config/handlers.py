@@ -102,15 +102,13 @@ class UploadBundle:
     to: Annotated[
         str,
         Text(checks.s3_place, r"^s3://.+$", 1024),
-        Doc(
-            "A bucket, and what stands before the thing's name there.", "to: s3://my-logs/bundles"
-        ),
+        Doc("A bucket, and the prefix before the thing's name.", "to: s3://my-logs/bundles"),
     ]
     role_alias: Annotated[
         str | None,
         Text(checks.role_alias, checks.ROLE_ALIAS_PATTERN, 128),
         Doc(
-            "With whose AWS credentials; the only role alias of `credentials` when null.",
+            "The role alias whose AWS credentials are used; when null, the only one in `credentials`.",
             "role_alias: logs",
         ),
     ] = None

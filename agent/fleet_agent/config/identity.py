@@ -18,7 +18,7 @@ class Identity:
         str | None,
         FilePath(credential=True),
         Doc(
-            "The device's own certificate, PEM, first in the file; a CA's may follow.",
+            "The device's own certificate, PEM, first in the file; CA certificates may follow.",
             "certificate: /etc/fleet-agent/device.pem.crt",
         ),
     ] = None
@@ -33,7 +33,7 @@ class Identity:
     thing_name: Annotated[
         str | None,
         Text(checks.thing_name, checks.THING_PATTERN, 128),
-        Doc("The thing's name; AWS IoT tells it to nobody.", "thing_name: pump-7"),
+        Doc("The thing's name, which AWS IoT does not tell a device.", "thing_name: pump-7"),
     ] = None
     thing_name_from: Annotated[
         Literal["cn", "client-id"] | None,
@@ -47,7 +47,7 @@ class Identity:
         float,
         Duration(1, 365 * 86400),
         Doc(
-            "How long AWS IoT must have refused the identity in use before another certificate is asked for by the "
+            "How long AWS IoT must have refused the identity before the agent requests another certificate by the "
             "claim, if there is one; time without a network does not count.",
             "dead_after: 6h",
         ),

@@ -59,7 +59,7 @@ class Move:
         float,
         Duration(30, 3600),
         Doc(
-            "Goes back where it was when the new identity is not proven within this time.",
+            "The time limit for the new identity to be proven; otherwise the device stays where it was.",
             "within: 5m",
         ),
     ] = 120.0

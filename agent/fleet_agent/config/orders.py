@@ -21,15 +21,16 @@ class Jobs:
         Mapping[str, Name],
         Keys(Text(checks.operation, length=256)),
         Doc(
-            "Which handler carries out what: the `handler` of a step (with or without its `path/`), or the "
-            "`operation` of the document, to the name of one of `handlers`.",
+            "Maps the `handler` of a step (with or without its `path/`), or the `operation` of a document, to one "
+            "of `handlers`.",
             "operations: {reboot.sh: reboot, collect-logs: collect-logs}",
         ),
     ] = dataclasses.field(default_factory=dict)
     handler: Annotated[
         Name | None,
         Doc(
-            "The handler of documents that have no steps and no operation of these; rejected when null.",
+            "The handler of documents without steps and without one of these operations; when null, they are "
+            "rejected.",
             "handler: application",
         ),
     ] = None
@@ -49,8 +50,8 @@ class Jobs:
         tuple[Mapping[str, str], ...],
         Items(0, 20),
         Doc(
-            "Jobs that another program on the device takes: those whose document has all these members. They are "
-            "left as they are, and the ones behind them are carried out.",
+            "Jobs that another program on the device takes: those whose document has all these members. The agent "
+            "leaves them alone and carries out those after them.",
             "leave: [{operation: firmware-update}]",
         ),
     ] = ()
@@ -66,20 +67,20 @@ class Commands:
     member: Annotated[
         str,
         Text(checks.operation, length=256),
-        Doc("The member of a JSON payload that has a command's name.", "member: action"),
+        Doc("The member of a JSON payload that holds a command's name.", "member: action"),
     ] = "operation"
     operations: Annotated[
         Mapping[str, Name],
         Keys(Text(checks.operation, length=256)),
         Doc(
-            "Which handler carries out what: a command's name to the name of one of `handlers`.",
+            "Maps a command's name to one of `handlers`.",
             "operations: {reboot: reboot, lock: door}",
         ),
     ] = dataclasses.field(default_factory=dict)
     handler: Annotated[
         Name | None,
         Doc(
-            "The handler of all other commands, whatever their payload; rejected when null.",
+            "The handler of all other commands, whatever their payload; when null, they are rejected.",
             "handler: application",
         ),
     ] = None
@@ -92,7 +93,7 @@ class DirectMessages:
     handler: Annotated[
         Name | None,
         Doc(
-            "The handler that gets them; counted and acknowledged only when null.",
+            "The handler that gets them; when null, they are only counted and acknowledged.",
             "handler: application",
         ),
     ] = None

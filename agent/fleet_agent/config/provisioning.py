@@ -44,7 +44,8 @@ class Claim:
     after_success: Annotated[
         Literal["keep", "delete"],
         Doc(
-            "What becomes of the claim once the device has an identity of its own; `delete` after `good_starts`.",
+            "Whether the claim is kept or deleted once the device has its own identity; deleted after "
+            "`good_starts`.",
             "after_success: delete",
         ),
     ] = "keep"
@@ -52,7 +53,8 @@ class Claim:
         int,
         Range(1, 1000),
         Doc(
-            "With `after_success: delete`: so many starts must have a reading acknowledged before the claim goes.",
+            "With `after_success: delete`: the number of starts with an acknowledged reading before the claim is "
+            "deleted.",
             "good_starts: 3",
         ),
     ] = 3
@@ -65,14 +67,14 @@ class Key:
     type: Annotated[
         KeyType,
         Doc(
-            "The kind of key the device makes. With `method: keys` AWS makes it: RSA 2048.",
+            "The type of key that the device makes. With `method: keys` AWS makes it: RSA 2048.",
             "type: rsa-2048",
         ),
     ] = "ec-p256"
     store: Annotated[
         Literal["file", "pkcs11"],
         Doc(
-            "Where the private key lives: in the state directory, or in a PKCS#11 token.",
+            "Where the private key is kept: in the state directory, or in a PKCS#11 token.",
             "store: pkcs11",
         ),
     ] = "file"
@@ -93,8 +95,8 @@ class Key:
         str,
         Text(checks.key_label, length=64),
         Doc(
-            "The key's label: one that is there is used, else it is made. A rotation's key gets "
-            "a number: `fleet-agent-0002`.",
+            "The key's label: an existing key is used, otherwise one is made. A rotation's key gets a number: "
+            "`fleet-agent-0002`.",
             "label: fleet-agent",
         ),
     ] = "fleet-agent"
@@ -127,7 +129,7 @@ class Key:
 
 @record
 class Provisioning:
-    """The section ``provisioning``."""
+    """How the device gets its own identity."""
 
     template: Annotated[
         str,
@@ -153,7 +155,9 @@ class Provisioning:
     spread: Annotated[
         float,
         Duration(0, 7 * 86400),
-        Doc("The window over which a fleet's first contacts are spread, 0s to 7d.", "spread: 10m"),
+        Doc(
+            "The time over which a fleet's first connections are spread, 0s to 7d.", "spread: 10m"
+        ),
     ] = 0.0
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from fleet_agent.record import record
 Priority = Annotated[
     Literal["low", "normal", "high"],
     Doc(
-        "Which readings go first when the queue is full: those of the lowest priority.",
+        "When the queue is full, readings of the lowest priority are dropped first.",
         "priority: high",
     ),
 ]
@@ -79,7 +79,7 @@ class FileSource:
     ] = "json"
     start: Annotated[
         Literal["beginning", "end"],
-        Doc("Where to begin in a file that was never read before.", "start: end"),
+        Doc("Where to start in a file that was never read before.", "start: end"),
     ] = "beginning"
     topic: SourceTopic = None
     priority: Priority = "normal"

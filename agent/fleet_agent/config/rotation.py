@@ -14,7 +14,7 @@ class Rotation:
     credential: Annotated[
         Literal["own", "claim"],
         Doc(
-            "What asks for the new certificate: the device's own current one, or the claim.",
+            "Which certificate requests the new one: the device's current certificate, or the claim.",
             "credential: claim",
         ),
     ] = "own"

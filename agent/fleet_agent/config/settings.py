@@ -37,8 +37,8 @@ class Settings:
         str,
         Text(checks.endpoint, checks.HOST_PATTERN),
         Doc(
-            "The account's data endpoint, a host name alone: "
-            "`aws iot describe-endpoint --endpoint-type iot:Data-ATS` shows it.",
+            "The account's data endpoint, without a scheme or port: `aws iot describe-endpoint --endpoint-type "
+            "iot:Data-ATS` shows it.",
             "endpoint: a1b2c3-ats.iot.eu-west-1.amazonaws.com",
         ),
     ]
@@ -49,7 +49,7 @@ class Settings:
         str | None,
         FilePath(),
         Doc(
-            "CA certificates the endpoint is checked with, PEM; the system's store when null.",
+            "CA certificates for checking the endpoint, PEM; when null, the system's store.",
             "ca_file: ca.pem",
         ),
     ] = None
@@ -57,8 +57,8 @@ class Settings:
         str | None,
         Text(checks.proxy, checks.PROXY_PATTERN),
         Doc(
-            "An HTTP proxy that lets CONNECT through; `none` for none. When null, the "
-            "environment's: `https_proxy`, `all_proxy`, but for the hosts of `no_proxy`.",
+            "An HTTP proxy that allows CONNECT; `none` for no proxy. When null, that of the environment: "
+            "`https_proxy`, `all_proxy`, except for the hosts of `no_proxy`.",
             "proxy: http://proxy.example.com:3128",
         ),
     ] = None
@@ -73,24 +73,24 @@ class Settings:
     identity: Annotated[
         Identity,
         Doc(
-            "A certificate and key that the device has already: adopted at the first start instead of a claim's walk. "
-            "And when an identity that AWS IoT refuses counts as dead.",
+            "A certificate and key that the device already has, adopted at the first start instead of provisioning "
+            "by claim; and when a refused identity counts as dead.",
             "identity: {certificate: device.pem.crt, private_key: device.pem.key, thing_name: pump-7}",
         ),
     ] = Identity()
     claim: Annotated[
         Claim | None,
         Doc(
-            "The certificate and key a batch of devices shares, for provisioning alone.",
+            "The certificate and key that a batch of devices shares, for provisioning only.",
             "claim: {certificate: claim.pem.crt, private_key: claim.pem.key}",
         ),
     ] = None
     provisioning: Annotated[
         Provisioning | None,
-        Doc("How the device gets an identity of its own.", "provisioning: {template: fleet-v1}"),
+        Doc("How the device gets its own identity.", "provisioning: {template: fleet-v1}"),
     ] = None
     connection: Annotated[
-        Connection, Doc("How the MQTT session is kept.", "connection: {keep_alive: 5m}")
+        Connection, Doc("Parameters of the MQTT session.", "connection: {keep_alive: 5m}")
     ] = Connection()
     rotation: Annotated[
         Rotation,
@@ -105,20 +105,24 @@ class Settings:
         ),
     ] = Move()
     telemetry: Annotated[
-        Telemetry, Doc("What goes up.", "telemetry: {topic: 'dt/{thing}/{source}'}")
+        Telemetry,
+        Doc(
+            "Readings: their sources, the queue, and how they are sent.",
+            "telemetry: {topic: 'dt/{thing}/{source}'}",
+        ),
     ] = Telemetry()
     subscriptions: Annotated[
         tuple[Subscription, ...],
         Items(0, 50),
         Doc(
-            "What comes down; AWS IoT allows 50 on a connection.",
+            "Topic filters to subscribe to; AWS IoT allows 50 on a connection.",
             'subscriptions: [{topic: "cmd/{thing}/#"}]',
         ),
     ] = ()
     credentials: Annotated[
         Credentials | None,
         Doc(
-            "AWS credentials for other programs of this device.",
+            "AWS credentials for other programs on this device.",
             "credentials: {endpoint: a1b2c3.credentials.iot.eu-west-1.amazonaws.com, aliases: {logs: {allow: "
             "[user:collector]}}}",
         ),
@@ -127,7 +131,7 @@ class Settings:
         Mapping[str, Handler],
         Keys(Text(checks.part_name, length=64)),
         Doc(
-            "What carries orders out, by name; subscriptions, jobs and commands lead to it.",
+            "Handlers of orders, by name, for subscriptions, jobs and commands.",
             "handlers: {application: {socket: {path: /run/app/commands.sock}}}",
         ),
     ] = dataclasses.field(default_factory=dict)
@@ -145,7 +149,7 @@ class Settings:
         str,
         FilePath(),
         Doc(
-            "Where the identity and the ledger live. Must survive a reboot.",
+            "The folder of identity and ledger. It must survive a reboot.",
             "state_dir: /data/fleet-agent",
         ),
     ] = STATE_DIR
@@ -153,8 +157,8 @@ class Settings:
         str | None,
         FilePath(),
         Doc(
-            "Where status.json and identity.json go. When null: $RUNTIME_DIRECTORY, else `run` "
-            "in the state directory.",
+            "The folder of status.json and identity.json. When null: $RUNTIME_DIRECTORY, else `run` in the state "
+            "directory.",
             "runtime_dir: /run/fleet-agent",
         ),
     ] = None

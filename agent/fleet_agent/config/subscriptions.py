@@ -21,8 +21,8 @@ class Subscription:
             'topic: "cmd/{thing}/#"',
         ),
     ]
-    qos: Annotated[Literal[0, 1], Doc("The quality of service asked for.", "qos: 1")] = 1
-    log: Annotated[bool, Doc("Whether what arrives is written to the log.", "log: true")] = True
+    qos: Annotated[Literal[0, 1], Doc("The requested quality of service.", "qos: 1")] = 1
+    log: Annotated[bool, Doc("Whether messages are written to the log.", "log: true")] = True
     name: Annotated[
         Name | None,
         Doc("The handler's name in `status`; its topic filter when null.", "name: reboot"),
@@ -53,8 +53,8 @@ class Subscription:
     retained: Annotated[
         bool,
         Doc(
-            "Whether the handler also gets messages that AWS had kept (retained). They come because of the "
-            "subscription and are not new; without this they are logged only.",
+            "Whether the handler also gets retained messages. They arrive because of the subscription and are not "
+            "new; otherwise they are only logged.",
             "retained: true",
         ),
     ] = False
@@ -93,33 +93,33 @@ class Presence:
 
     topic: Annotated[
         Topic,
-        Doc("The topic of both.", "topic: 'presence/{thing}'"),
+        Doc("The topic of both messages.", "topic: 'presence/{thing}'"),
     ]
     online: Annotated[
         str,
         Text(checks.command_word, length=4096),
-        Doc("What is published on connecting.", "online: 'up'"),
+        Doc("The message published on connecting.", "online: 'up'"),
     ] = '{"online": true}'
     offline: Annotated[
         str,
         Text(checks.command_word, length=4096),
-        Doc("The last will, and what is published on stopping.", "offline: 'down'"),
+        Doc("The last will, also published on stopping.", "offline: 'down'"),
     ] = '{"online": false}'
     retain: Annotated[
         bool,
-        Doc("Whether AWS keeps the last of them for new subscribers.", "retain: false"),
+        Doc("Whether AWS retains the last message for new subscribers.", "retain: false"),
     ] = True
 
 
 @record
 class Connection:
-    """The section ``connection``: the MQTT session."""
+    """The MQTT session with AWS IoT Core."""
 
     keep_alive: Annotated[
         float,
         Duration(30, 1200),
         Doc(
-            "How often the connection is tried out when nothing else is sent, 30s to 20m.",
+            "The MQTT keep-alive interval, 30s to 20m.",
             "keep_alive: 5m",
         ),
     ] = 120.0
@@ -127,8 +127,8 @@ class Connection:
         float,
         Duration(0, 7 * 86400),
         Doc(
-            "How long AWS keeps messages for a device that is away, 0s to 7d; AWS grants an hour unless the "
-            "account's quota was raised.",
+            "How long AWS keeps messages for an offline device, 0s to 7d; AWS grants an hour unless the account's "
+            "quota was raised.",
             "expiry: 1d",
         ),
     ] = 3600.0

@@ -45,8 +45,8 @@ class Queue:
     synchronous: Annotated[
         Literal["full", "normal"],
         Doc(
-            "`full`: a reading is acknowledged to its sender once a power cut cannot take it. "
-            "`normal`: once a crash of the agent cannot; spares flash memory.",
+            "`full`: a reading is acknowledged to its sender once it survives a power cut. `normal`: once it "
+            "survives a crash of the agent, which spares flash memory.",
             "synchronous: normal",
         ),
     ] = "full"
@@ -54,7 +54,7 @@ class Queue:
         float,
         Duration(0, 60),
         Doc(
-            "How long to gather readings for one commit, 0s to 1m. Readings that arrive while the disk is busy "
+            "How long to collect readings for one commit, 0s to 1m. Readings that arrive while the disk is busy "
             "share the next commit anyway.",
             "commit_delay: 50ms",
         ),
@@ -68,21 +68,24 @@ class Batch:
     format: Annotated[
         Literal["json", "ndjson", "none"],
         Doc(
-            "`json`: an array; one reading alone is sent as it is. `ndjson`: a line a reading. "
-            "`none`: a message a reading.",
+            "`json`: an array; a single reading is sent as it is. `ndjson`: one line for each reading. `none`: one "
+            "message for each reading.",
             "format: ndjson",
         ),
     ] = "json"
     always: Annotated[
         bool,
-        Doc("Whether with `format: json` one reading alone is an array, too.", "always: true"),
+        Doc(
+            "Whether with `format: json` a single reading is sent as an array, too.",
+            "always: true",
+        ),
     ] = False
     max_delay: Annotated[
         float,
         Duration(0, 3600),
         Doc(
-            "How long a reading may wait for others to share its message, 0s to 1h. With 0s it waits only when "
-            "more readings come than AWS takes messages.",
+            "How long a reading may wait for others to share its message, 0s to 1h. With 0s it waits only if there "
+            "are more readings than AWS accepts messages.",
             "max_delay: 10s",
         ),
     ] = 0.0
@@ -110,7 +113,7 @@ class Limits:
     publishes: Annotated[
         int,
         Range(0, 100_000),
-        Doc("Messages a second; 0: no limit, for a broker that has none.", "publishes: 50"),
+        Doc("Messages a second; 0: no limit, for brokers without one.", "publishes: 50"),
     ] = 100
     bytes: Annotated[
         int,
@@ -120,13 +123,13 @@ class Limits:
     unacknowledged: Annotated[
         int,
         Range(1, 1000),
-        Doc("Messages sent and not acknowledged yet, at a time.", "unacknowledged: 20"),
+        Doc("How many messages may be unacknowledged at a time.", "unacknowledged: 20"),
     ] = 90
 
 
 @record
 class Telemetry:
-    """Readings and their topic."""
+    """Readings: their sources, the queue, and how they are sent."""
 
     topic: Annotated[
         Topic,
@@ -140,7 +143,7 @@ class Telemetry:
         tuple[TelemetrySource, ...],
         Items(0, 16),
         Doc(
-            "What is read; an empty list switches telemetry off.",
+            "Sources of readings; an empty list switches telemetry off.",
             "sources: [{system: {interval: 60s}}]",
         ),
     ] = (FromSystem(system=SystemSource()),)
@@ -150,21 +153,22 @@ class Telemetry:
     batch: Annotated[
         Batch, Doc("How readings share messages.", "batch: {format: ndjson, max_delay: 10s}")
     ] = Batch()
-    limits: Annotated[Limits, Doc("What the connection may carry.", "limits: {bytes: 64KiB}")] = (
+    limits: Annotated[Limits, Doc("Limits of the connection.", "limits: {bytes: 64KiB}")] = (
         Limits()
     )
     drain: Annotated[
         Literal["oldest-first", "newest-first"],
         Doc(
-            "What goes first after a time without connection. Only `oldest-first` keeps the order of a topic.",
+            "Which readings are sent first after a time without a connection. Only `oldest-first` keeps the order "
+            "of a topic.",
             "drain: newest-first",
         ),
     ] = "oldest-first"
     when_refused: Annotated[
         Literal["keep", "drop"],
         Doc(
-            "What becomes of a reading whose topic the policy forbids: kept and tried again, less and less often, or "
-            "dropped and counted.",
+            "Whether a reading whose topic the policy forbids is kept and retried, less and less often, or dropped "
+            "and counted.",
             "when_refused: drop",
         ),
     ] = "keep"
