@@ -7,11 +7,12 @@ planned and checked first, then written.
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fleet_agent import files
+from fleet_agent import files, pasted
 from fleet_agent.config.load import files as configuration_files
 from fleet_agent.config.render import render
 from fleet_agent.config.settings import Settings
@@ -27,6 +28,7 @@ HOME = Path("etc/fleet-agent")
 FLAGS_FILE = Path("config.d/99-installed.yaml")
 
 _PUBLIC, _PRIVATE = 0o644, 0o640
+_NO_GROUP = (1 << 32) - 1  # what chown(2) takes for "as it is"
 _REFERENCES = ("credential:", "pkcs11:")
 # setting → where a file from anywhere else is put
 _NAMED = {
@@ -91,7 +93,12 @@ def install(
     if not force:
         _refuse_other(home, placed)
     group_id = _group_id(root)
-    _write(home, placed, group_id)
+    try:
+        _write(home, placed, group_id)
+    except StateDirectoryError as error:
+        mount = pasted.command("findmnt", "-T", root)
+        error.remedy = f"Look at it, at the free space (df) and at how it is mounted: {mount}"
+        raise
     return Installed(
         files=tuple(f"/{HOME / item.target}" for item in placed),
         group_id=group_id,
@@ -236,7 +243,12 @@ def _check_claim(settings: Settings, placed: list[Placed]) -> None:
 def _refuse_other(home: Path, placed: list[Placed]) -> None:
     for item in placed:
         target = home / item.target
-        if files.read(target) not in (None, item.data):
+        try:
+            found = files.read(target)
+        except StateDirectoryError as error:
+            error.remedy = f"See what stands there, then: {files.move_aside(target)}"
+            raise
+        if found not in (None, item.data):
             raise StateDirectoryError(
                 f"{target} exists with other contents.",
                 remedy="Compare the two, then add --force to replace it.",
@@ -246,11 +258,11 @@ def _refuse_other(home: Path, placed: list[Placed]) -> None:
 
 def _group_id(root: Path) -> int | None:
     try:
-        groups = (root / "etc/group").read_text(encoding="utf-8", errors="replace")
+        groups = files.read_given(root / "etc/group").decode(errors="replace")
     except OSError:
         return None
-    found = [line.split(":") for line in groups.splitlines() if line.startswith(f"{GROUP}:")]
-    return int(found[0][2]) if found and found[0][2].isdecimal() else None
+    found = re.search(rf"^{GROUP}:[^:\n]*:([0-9]{{1,10}}):", groups, re.MULTILINE | re.ASCII)
+    return int(found[1]) if found and int(found[1]) < _NO_GROUP else None
 
 
 def _write(home: Path, placed: list[Placed], group_id: int | None) -> None:

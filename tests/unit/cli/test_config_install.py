@@ -91,6 +91,34 @@ def test_the_images_own_group_may_read_the_claim(image: Path, root: Path) -> Non
         assert (found.st_uid, found.st_gid) == (0, 983)
 
 
+@pytest.mark.parametrize("number", ["99999999999999999999", "4294967295", "-5", "", "x"])
+def test_a_group_of_no_possible_number_is_none(
+    image: Path, root: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    (root / "etc/group").write_text(f"_fleet-agent:x:{number}:\n")
+    assert install(image, root) == 0
+    assert "root:root until _fleet-agent is there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["_fleet-agent:x\n", None])
+def test_a_list_of_groups_that_is_none(image: Path, root: Path, text: str | None) -> None:
+    (root / "etc/group").unlink()
+    if text is None:
+        os.mkfifo(root / "etc/group")
+    else:
+        (root / "etc/group").write_text(text)
+    assert install(image, root) == 0
+
+
+def test_what_cannot_be_written_is_no_matter_of_the_state_directory(
+    image: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / HOME / "config.yaml").mkdir(parents=True)
+    assert install(image, root) == 78
+    assert install(image, root, "--force") in (73, 78)
+    assert "state_dir" not in capsys.readouterr().err
+
+
 def test_without_the_group_it_is_roots_until_the_first_boot(
     image: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
