@@ -1,5 +1,6 @@
 """A TPM 2.0 in software behind its resource manager, as a PKCS#11 token: swtpm, tpm2-abrmd, tpm2-pkcs11."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -20,6 +21,15 @@ def is_installed() -> bool:
     return MODULE is not None and all(shutil.which(program, path=PATH) for program in PROGRAMS)
 
 
+def _two_ports() -> int:
+    """A free port, with another behind it: swtpm's control port must follow its server port."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free, contextlib.suppress(OSError):
+            port: int = free.getsockname()[1]
+            socket.create_server(("127.0.0.1", port + 1)).close()
+            return port
+
+
 class SwTpm:
     """A token ``fleet`` in a TPM, for as long as the block lasts."""
 
@@ -33,9 +43,7 @@ class SwTpm:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        # swtpm's control port must follow its server port.
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
+        port = _two_ports()
         self._start("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._folder / 'state'}",
                     "--server", f"type=tcp,port={port},bindaddr=127.0.0.1",
                     "--ctrl", f"type=tcp,port={port + 1},bindaddr=127.0.0.1",

@@ -1,6 +1,10 @@
 """The device's own key and its CSR: made here, given by the user, or in a hardware token.
 
 An identity that is recovered keeps its key, by which the cloud knows it.
+
+A key in a hardware token is looked for and made in this process, not in the worker, which has the token sign the CSR
+afterwards: modules such as tpm2-pkcs11 show a process the keys that were there when it began to use the module and those
+that it made itself, and this process, where a session with the old key may be open, is to use the new one.
 """
 
 import dataclasses
@@ -19,7 +23,7 @@ class DeviceKey:
     Args:
         plan: Says where the key comes from.
         store: Keeps it.
-        call: Calls what needs cryptography or the hardware token.
+        call: Calls what needs cryptography.
     """
 
     def __init__(self, plan: Plan, store: Store, call: Call) -> None:
@@ -48,7 +52,7 @@ class DeviceKey:
         if self._store.has_current():
             label = f"{label}-{found.number:04d}"
         key = HardwareKey(token=token, label=label)
-        is_there = self._call(hardware_keys.exists, key)
+        is_there = hardware_keys.exists(key)
         return self._store.keep_key(found, dataclasses.replace(key, is_ours=not is_there))
 
     def csr(self, found: Generation) -> Csr | None:
@@ -64,5 +68,5 @@ class DeviceKey:
         key = self._store.key(found.number)
         if isinstance(key, HardwareKey) and key.is_ours:
             # Does nothing where an interrupted walk has made it.
-            self._call(hardware_keys.make, key, self._plan.key_type)
+            hardware_keys.make(key, self._plan.key_type)
         return self._call(keys.make_csr, key)

@@ -1,7 +1,8 @@
 """A PKCS#11 module (Cryptoki 2.40), as much of it as a device needs: find, make, sign with and destroy a key pair.
 
-Through ctypes, so that no further package is needed on the device. A module is initialised once in a process and never
-finalised: the SDK uses the same one from its own threads, and a finalisation would take it away from under it.
+Through ctypes, so that no further package is needed on the device. A module is initialised once in a process and not
+finalised: the SDK uses the same one from its own threads, and a finalisation would take it away from under it. A
+process without the SDK may have it ``reload``ed.
 """
 
 import ctypes
@@ -48,6 +49,7 @@ _UNAVAILABLE = ctypes.c_ulong(-1).value
 # The place of each function in the module's list.
 _FUNCTIONS = {
     "C_Initialize": 0,
+    "C_Finalize": 1,
     "C_GetSlotList": 4,
     "C_GetTokenInfo": 6,
     "C_OpenSession": 12,
@@ -150,6 +152,9 @@ class Module:
             name: make(addresses[index] or 0) for name, index in _FUNCTIONS.items()
         }
         self._library = library
+        self._initialise()
+
+    def _initialise(self) -> None:
         arguments = _Arguments(flags=_OS_LOCKING)
         with _allowing(_ALREADY_INITIALISED):
             self.call("C_Initialize", ctypes.byref(arguments))
@@ -166,6 +171,17 @@ class Module:
             _refuse_foreign(path)
             _loaded[path] = Module(path)
         return _loaded[path]
+
+    def reload(self) -> None:
+        """Ends it and initialises it again; not where the SDK uses it.
+
+        Some modules, such as tpm2-pkcs11, show a process no key that another one made since the initialisation.
+
+        Raises:
+            CryptokiError: It does not end, or does not start again.
+        """
+        self.call("C_Finalize", None)
+        self._initialise()
 
     def call(self, name: str, *arguments: object) -> None:
         """Calls one of its functions.

@@ -71,13 +71,16 @@ def make(key: HardwareKey, kind: str) -> None:
 
 
 def signer(key: HardwareKey) -> Any:  # noqa: ANN401 - one of cryptography's interfaces, made when it is loaded
-    """The key as ``cryptography`` takes one to sign a request with.
+    """The key as ``cryptography`` takes one to sign a request with; in a process without the SDK.
 
     Raises:
         DeviceError: The hardware token cannot be asked, or has no such key.
     """
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    with _reported(key.token):
+        # Another process made the key a moment ago.
+        Module.load(key.token.module).reload()
     public = public_key(key)
     return (
         _ec_signer(key, public)
@@ -209,11 +212,17 @@ def _concrete(cls: Any) -> Any:  # noqa: ANN401
 @contextmanager
 def _open(token: HardwareToken) -> Iterator[Session]:
     """A session with the hardware token, logged in; failures become errors for the user."""
-    try:
+    with _reported(token):
         module = Module.load(token.module)
         with module.session(_slot(module, token)) as session:
             pin.log_in(session, token)
             yield session
+
+
+@contextmanager
+def _reported(token: HardwareToken) -> Iterator[None]:
+    try:
+        yield
     except ModuleError as error:
         raise DeviceError(
             f"The PKCS#11 module {token.module} cannot be loaded: {error}.",
