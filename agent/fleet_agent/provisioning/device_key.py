@@ -2,9 +2,9 @@
 
 An identity that is recovered keeps its key, by which the cloud knows it.
 
-A key in a hardware token is looked for and made in this process, not in the worker, which has the token sign the CSR
-afterwards: modules such as tpm2-pkcs11 show a process the keys that were there when it began to use the module and those
-that it made itself, and this process, where a session with the old key may be open, is to use the new one.
+A key in a hardware token is looked for and made in this process; the worker has the token sign the CSR afterwards.
+Modules such as tpm2-pkcs11 show a process the keys that were there when it began to use the module, and those that it
+made itself: this process, where a session with the old key may be open, is to use the new one.
 """
 
 import dataclasses
