@@ -37,6 +37,7 @@ from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record
 from fleet_agent.session.backoff import CONNECT_INTERVAL
 from fleet_agent.session.connectivity import Connectivity
+from fleet_agent.session.filter_memory import FilterMemory
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
 from fleet_agent.telemetry.publisher import Publisher
@@ -228,6 +229,7 @@ class Composition:
             health,
         )
         topics = OwnTopics(self._settings, credential, self._unfilled)
+        memory = FilterMemory(self._state_dir)
         connectivity = Connectivity(session, self._clock, health, self._on_stable, watcher=watch)
         self._renewal.serve(
             credential, session.pair.certificate, lambda: connectivity.is_connected
@@ -235,7 +237,9 @@ class Composition:
         return Serving(
             credential=credential,
             session=session,
-            subscriptions=Subscriptions(session, topics.filters(), self._clock, health, jitter),
+            subscriptions=Subscriptions(
+                session, topics.filters(), self._clock, health, jitter, memory
+            ),
             connectivity=connectivity,
             presence=topics.presence(),
             chores=[

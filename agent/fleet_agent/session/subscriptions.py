@@ -23,6 +23,7 @@ from fleet_agent.session import backoff, reasons
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.copies import Copies
 from fleet_agent.session.events import Message, NoAnswer, Subscribed
+from fleet_agent.session.filter_memory import FilterMemory
 from fleet_agent.session.mqtt import ACK_LIMIT, FILTERS_A_PACKET, Session
 from fleet_agent.session.reasons import Kind, Packet
 from fleet_agent.topics import filters
@@ -60,6 +61,7 @@ class Subscriptions:
         clock: Deadlines are its monotonic seconds.
         health: Where refusals are shown.
         jitter: A random number in [0, 1).
+        memory: Which filters the session had before.
     """
 
     def __init__(
@@ -69,11 +71,14 @@ class Subscriptions:
         clock: Clock,
         health: Health,
         jitter: Callable[[], float],
+        memory: FilterMemory,
     ) -> None:
         self._session = session
         self._clock = clock
         self._health = health
         self._jitter = jitter
+        self._memory = memory
+        self._unwanted: list[str] = []
         # With the QoS of what it stands for: one that is there twice, or that it covers.
         self._filters = {
             name: _Filter(
@@ -107,8 +112,10 @@ class Subscriptions:
         covered = [item.name for item in self._filters.values() if self._is_covered(item)]
         for item in (self._filters[name] for name in covered):
             item.due = math.inf
+        # Asked for again on each connection: it may have ended before the server heard of it.
+        self._unwanted += self._memory.replace(self._filters)
         if rejoined:
-            for names in _packets(covered, FILTERS_A_PACKET):
+            for names in _packets([*covered, *self._unwanted], FILTERS_A_PACKET):
                 self._session.unsubscribe(names)
         self.act()
 

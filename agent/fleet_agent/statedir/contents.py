@@ -98,6 +98,7 @@ CONTENTS = (
         image_code="image-recovery",
         image_words="how another device fared whose identity was refused",
     ),
+    Entry(pattern="subscribed.json", kind=Kind.LIFE),
     Entry(pattern="claim-starts.json", kind=Kind.LIFE),
     Entry(pattern="claim-served", kind=Kind.LIFE),
     Entry(

@@ -31,6 +31,7 @@ from fleet_agent.orders.router import Orders
 from fleet_agent.orders.suspects import Suspects
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Message, Published
+from fleet_agent.session.filter_memory import FilterMemory
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import Subscriptions
@@ -98,7 +99,9 @@ class Made:
             serving=Serving(
                 credential=credential,
                 session=session,
-                subscriptions=Subscriptions(session, [], clock, health, lambda: 0.5),
+                subscriptions=Subscriptions(
+                    session, [], clock, health, lambda: 0.5, FilterMemory(folder)
+                ),
                 connectivity=Connectivity(session, clock, health, suspects.forget),
                 presence=None,
                 chores=[],

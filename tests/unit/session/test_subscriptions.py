@@ -1,5 +1,6 @@
 """What is asked of a server that grants, refuses, stays silent or hangs up."""
 
+import json
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from fleet_agent.health.status import Health
 from fleet_agent.session.backoff import Patience
 from fleet_agent.session.events import Message, NoAnswer, Subscribed
+from fleet_agent.session.filter_memory import FILE, FilterMemory
 from fleet_agent.session.message import Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.subscriptions import (
@@ -54,7 +56,9 @@ class Server(Session):
 class Bench:
     """Subscriptions of a device, with a clock that the test turns."""
 
-    def __init__(self, folder: Path, *names: str | tuple[str, int]) -> None:
+    def __init__(
+        self, folder: Path, *names: str | tuple[str, int], rejoined: bool = False
+    ) -> None:
         self.clock = FakeClock()
         self.server = Server()
         self.health = Health(folder, self.clock)
@@ -64,8 +68,9 @@ class Bench:
             self.clock,
             self.health,
             lambda: 0.99,
+            FilterMemory(folder),
         )
-        self.subscriptions.connected(rejoined=False)
+        self.subscriptions.connected(rejoined=rejoined)
 
     def answer(self, codes: dict[str, int] | NoAnswer) -> bool:
         return self.subscriptions.subscribed(self.server.answer(codes))
@@ -96,6 +101,25 @@ def test_all_are_asked_for_eight_at_a_time(tmp_path: Path) -> None:
         bench.answer({})
     assert bench.subscriptions.due == float("inf")
     assert bench.problems == {}
+
+
+@pytest.mark.parametrize("rejoined", [True, False])
+def test_what_an_older_configuration_subscribed_to_is_given_up(
+    tmp_path: Path, rejoined: bool
+) -> None:
+    """The session at AWS outlives the agent: the old filter would bring each message once more."""
+    Bench(tmp_path, "cmd/pump/#", "cfg/pump")
+    bench = Bench(tmp_path, "cmd/pump/valve", "cfg/pump", rejoined=rejoined)
+    assert bench.server.given_up == (["cmd/pump/#"] if rejoined else [])
+    again = Bench(tmp_path, "cmd/pump/valve", "cfg/pump", rejoined=True)
+    assert again.server.given_up == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1, null]", b"[" * 100_000, b"\xff"])
+def test_a_memory_of_filters_that_makes_no_sense_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    assert Bench(tmp_path, "a", rejoined=True).server.given_up == []
+    assert json.loads((tmp_path / FILE).read_text()) == ["a"]
 
 
 def test_without_filters_there_is_nothing_to_wait_for(tmp_path: Path) -> None:
