@@ -24,20 +24,14 @@ CSR = Csr(pem="made", hash="aa", public_key=b"")
 
 
 class Calls:
-    """Answers in place of the program that has cryptography and the token."""
+    """Answers in place of the program that has cryptography."""
 
     def __init__(self) -> None:
         self.made: list[tuple[Any, ...]] = []
-        self.is_in_token = False
 
     def __call__(self, function: Callable[..., Any], /, *args: Any, **_: Any) -> Any:
         self.made.append((function, *args))
-        answers = {
-            keys.make_private_key: Secret("made here"),
-            keys.make_csr: CSR,
-            hardware_keys.exists: self.is_in_token,
-            hardware_keys.make: None,
-        }
+        answers = {keys.make_private_key: Secret("made here"), keys.make_csr: CSR}
         return answers[function]
 
 
@@ -94,20 +88,26 @@ def test_an_identity_brought_back_keeps_its_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_there", [True, False])
 @pytest.mark.parametrize("is_replacement", [True, False])
 def test_a_key_in_a_token_is_found_or_made_and_for_a_replacement_always_another(
-    tmp_path: Path, is_there: bool, is_replacement: bool
+    token: HardwareToken, tmp_path: Path, is_there: bool, is_replacement: bool
 ) -> None:
-    plan = dataclasses.replace(make_plan("csr"), hardware_token=TOKEN, label="device")
+    """By this process: a module may show it no key that another one made."""
+    plan = dataclasses.replace(make_plan("csr"), hardware_token=token, label="device")
     if is_replacement:
         walk(Store(tmp_path, FakeClock()), "a")
-    bench = Bench(tmp_path, plan)
-    bench.calls.is_in_token = is_there
-    key = bench.make()
     label = "device-0002" if is_replacement else "device"
-    assert key == HardwareKey(token=TOKEN, label=label, is_ours=not is_there)
-    assert bench.key.csr(bench.found) is CSR
-    made = [(hardware_keys.make, key, "ec-p256")] if not is_there else []
-    looked = (hardware_keys.exists, HardwareKey(token=TOKEN, label=label))
-    assert bench.calls.made == [looked, *made, (keys.make_csr, key)]
+    wanted = HardwareKey(token=token, label=label, is_ours=not is_there)
+    if is_there:
+        hardware_keys.make(wanted, "ec-p256")
+    bench = Bench(tmp_path, plan)
+    try:
+        key = bench.make()
+        assert key == wanted
+        assert hardware_keys.exists(wanted) is is_there
+        assert bench.key.csr(bench.found) is CSR
+        assert hardware_keys.exists(wanted)
+        assert bench.calls.made == [(keys.make_csr, key)]
+    finally:
+        hardware_keys.destroy(wanted)
 
 
 def test_a_key_in_a_token_is_brought_back_as_it_is(tmp_path: Path) -> None:
