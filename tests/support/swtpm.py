@@ -43,6 +43,14 @@ class SwTpm:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
         port = _two_ports()
         self._start("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._folder / 'state'}",
                     "--server", f"type=tcp,port={port},bindaddr=127.0.0.1",
@@ -64,7 +72,6 @@ class SwTpm:
         assert self._tool(
             "addtoken", "--pid=1", "--label=fleet", f"--userpin={PIN}", "--sopin=1234"
         )
-        return self
 
     def __exit__(self, *_: object) -> None:
         for each in reversed(self._running):
