@@ -24,9 +24,8 @@ from fleet_agent.record import record
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL, and again until it is left to itself
 _CHUNK = 64 * 1024  # bytes, a pipe's usual capacity
 _FREE = 16 << 20  # bytes thrown away as fast as they come
-_PAUSE = (
-    0.02  # seconds between two reads from then on: 3 MB a second, and the program waits meanwhile
-)
+# Seconds between two reads from then on: 3 MB a second, and the program waits meanwhile.
+_PAUSE = 0.02
 # After the end: a pipe's largest capacity, and no more, should others still write.
 _LAST_READS = 16
 

@@ -26,9 +26,8 @@ from fleet_agent.session.mqtt import Session
 from fleet_agent.session.reasons import NOT_AUTHORIZED, Packet
 from fleet_agent.topics import template
 
-TOPIC_LIMIT = (
-    60.0  # seconds for which a refused topic may only mean that its policy has not spread yet
-)
+# Seconds for which a refused topic may only mean that its policy has not spread yet.
+TOPIC_LIMIT = 60.0
 TOPIC_POLL = 3.0  # seconds between tries of a refused topic
 PUBACK_LIMIT = 35.0  # seconds; awscrt gives up after 30
 

@@ -82,9 +82,8 @@ class Database:
         self._synchronous = ""
         self._connection: sqlite3.Connection | None = None
         self._is_at: list[os.stat_result] = []  # of what is open: the file, and its log
-        self.replaced: tuple[Path, str] | None = (
-            None  # the new name of a damaged file, and what was wrong
-        )
+        # The new name of a damaged file, and what was wrong.
+        self.replaced: tuple[Path, str] | None = None
         self._guarded(self._ensure_open)
 
     def write(self, change: Callable[[], None], synchronous: str) -> None:
