@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
+from fleet_agent.topics import limits
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +40,17 @@ class FilterMemory:
         return [name for name in before if name not in wanted]
 
     def _read(self) -> list[str]:
-        """What the file holds; one that makes no sense counts as missing."""
+        """What the file holds; one that makes no sense counts as missing.
+
+        Filters that cannot be are left out: giving them up may end each connection.
+        """
         try:
             found = json.loads(files.read(self._path) or b"[]")
         except (StateDirectoryError, ValueError, RecursionError) as error:
             _log.warning("%s is not read: %s", FILE, error)
             return []
-        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+        if not isinstance(found, list):
+            return []
+        return [
+            name for name in found if isinstance(name, str) and limits.filter_fault(name) is None
+        ]

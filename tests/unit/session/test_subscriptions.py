@@ -115,7 +115,14 @@ def test_what_an_older_configuration_subscribed_to_is_given_up(
     assert again.server.given_up == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1, null]", b"[" * 100_000, b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{}", b"[1, null]", b"[" * 100_000, b"\xff"),
+        # No filters: to give one up may end the connection, and the next one.
+        *(b'[""]', b'["cmd/#/x"]', b'["a\\u0000"]', b'["\\ud800"]'),
+    ],
+)
 def test_a_memory_of_filters_that_makes_no_sense_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     assert Bench(tmp_path, "a", rejoined=True).server.given_up == []
