@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fleet_agent.credentials.model import Credential
 from fleet_agent.daemon.own_topics import OwnTopics
 from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from support.clock import FakeClock
 from support.configurations import Folder
+from support.identity import CREDENTIAL
 
 SETTINGS = """
 endpoint: a1b2c3-ats.iot.eu-west-1.amazonaws.com
@@ -24,26 +24,11 @@ telemetry: {{topic: 'dt/{{Hall}}'}}
 """
 
 
-def credential() -> Credential:
-    return Credential(
-        generation=1,
-        certificate_id="a" * 64,
-        certificate_file="certificate.pem.crt",
-        private_key_file="private.pem.key",
-        thing_name="pump",
-        device_configuration={},
-        endpoint="a1b2c3-ats.iot.eu-west-1.amazonaws.com",
-        template="fleet",
-        is_proven=True,
-        proven=0.0,
-    )
-
-
 def test_a_parameter_is_asked_for_once_and_what_lacks_one_is_left_out(tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     settings = Folder(tmp_path).load(SETTINGS.format(asked=asked))
     health = Health(tmp_path, FakeClock())
-    topics = OwnTopics(settings, credential(), UnfilledTopics(health))
+    topics = OwnTopics(settings, CREDENTIAL, UnfilledTopics(health))
     assert topics.all() == ["dt/3", "cmd/3/#", "rotate/3"]
     assert topics.filters()[-1] == ("cmd/3/#", 1)
     assert ("rotate/3", 1) in topics.filters()
