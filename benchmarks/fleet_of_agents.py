@@ -16,7 +16,7 @@ from fleet_agent.errors import AgentError, NotApprovedError
 from fleet_agent.identity import own_session, recover, recovery_state
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.walk import Request, walk
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Milestone
 from fleet_agent.session.events import Connected, ConnectFailed, Disconnected

@@ -66,9 +66,9 @@ def _import_rest() -> None:
 def main() -> None:
     """Run it."""
     mark("interpreter", _BEGAN)
-    from fleet_agent import mailbox
     from fleet_agent.__main__ import main as run
     from fleet_agent.cli import run as verb
+    from fleet_agent.process import mailbox
     from fleet_agent.programs import worker
 
     mark("imports: command line, log, mailbox")

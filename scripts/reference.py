@@ -32,7 +32,7 @@ from fleet_agent.config.write import plain
 from fleet_agent.device.placeholders import KNOWN
 from fleet_agent.health import table
 from fleet_agent.health.problems import ProblemKind, Severity
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from fleet_agent.session import reasons
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from boot import roots
 from boot.machine import UNIT, Machine
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from support.agent import until
 from support.secrets import secrets_in, tokens_of
 

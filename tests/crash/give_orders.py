@@ -17,7 +17,6 @@ from fleet_agent.config.orders import Jobs as Settings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.handler_registry import FOLDER, HandlerRegistry
@@ -26,6 +25,7 @@ from fleet_agent.orders.jobs.jobs import Jobs
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import JOB, MESSAGE
 from fleet_agent.orders.order_queue import OrderQueue
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.session.events import Message
 from fleet_agent.session.message import Outgoing
 from support.reserved import NOTHING_OWN

@@ -10,7 +10,7 @@ from fleet_agent.errors import AgentError
 from fleet_agent.identity import recover, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import pytest
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import NotAllowedError
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session.conversation import Conversation
 from fleet_agent.session.events import Connected, Message
 from fleet_agent.session.message import Outgoing

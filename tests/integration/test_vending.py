@@ -11,7 +11,7 @@ from fleet_agent.errors import UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity.configured import in_service, open_store
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.vending.alias import Result
 from fleet_agent.vending.cache import CredentialsCache
 from fleet_agent.vending.formats import AwsCredentials

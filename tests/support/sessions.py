@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session.events import (
     Connected,
     Disconnected,

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.health.status import Health
-from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.telemetry.reading import Callback, Reading, Source
 from fleet_agent.telemetry.sources.feed import Feed
 

@@ -15,7 +15,7 @@ from fleet_agent.errors import NotAllowedError, StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.problems import Problem
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from support.clock import FakeClock
 
 OFFLINE = table.OFFLINE.problem("No network.", "Plug it in.")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.listeners import HOST, Listeners
+from fleet_agent.process.listeners import HOST, Listeners
 from support.tls import free_port
 
 HEIR = """
 import sys
 from pathlib import Path
-from fleet_agent.listeners import Listeners
+from fleet_agent.process.listeners import Listeners
 path = Path(sys.argv[1])
 found = Listeners()
 client, _ = found.listen(path).accept()
@@ -111,7 +111,7 @@ def test_who_connected_before_the_new_image_is_heard_by_it(tmp_path: Path) -> No
 
 HEIR_OF_A_PORT = """
 import sys
-from fleet_agent.listeners import Listeners
+from fleet_agent.process.listeners import Listeners
 found = Listeners()
 client, _ = found.listen_on(int(sys.argv[1])).accept()
 print(client.recv(100).decode())
@@ -149,7 +149,7 @@ ACTIVATED = """
 import os, sys
 os.environ["LISTEN_PID"] = str(os.getpid())
 from pathlib import Path
-from fleet_agent.listeners import Listeners
+from fleet_agent.process.listeners import Listeners
 path = Path(sys.argv[1])
 found = Listeners()
 assert not any(name.startswith("LISTEN_") for name in os.environ)

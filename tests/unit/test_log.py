@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import fleet_agent
-from fleet_agent import log
-from fleet_agent.log import Moment
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import (
+from fleet_agent.process.mailbox import (
     Mailbox,
     Ready,
     ReloadRequested,
@@ -367,7 +367,7 @@ def test_asked_to_stop_whoever_waits_next_unwinds(
 
 WAITS = """
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, Ready, StopRequested
+from fleet_agent.process.mailbox import Mailbox, Ready, StopRequested
 mailbox = Mailbox(SystemClock())
 mailbox.stop_on_signals()
 print("waiting", flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent import notify
+from fleet_agent.process import notify
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent import relay
+from fleet_agent.process import relay
 from support.users import NOBODY
 
 AGENT = str(Path(relay.__file__).parent.parent)
@@ -75,7 +75,7 @@ class Terminal:
 
 WAIT = """
 import os, signal, sys
-from fleet_agent import relay
+from fleet_agent.process import relay
 relay.give_up_terminal()
 def end(number, frame):
     # Not print: it may have been interrupted itself.
@@ -109,7 +109,7 @@ def test_an_end_by_a_signal_is_one_here_too() -> None:
     program = Terminal(
         """
         import os, signal
-        from fleet_agent import relay
+        from fleet_agent.process import relay
         relay.give_up_terminal()
         os.kill(os.getpid(), signal.SIGKILL)
         """
@@ -122,7 +122,7 @@ def test_everything_that_was_said_arrives() -> None:
     program = Terminal(
         """
         import sys
-        from fleet_agent import relay
+        from fleet_agent.process import relay
         print("before")
         relay.give_up_terminal()
         print("x" * 300000)
@@ -140,7 +140,7 @@ def test_what_is_typed_arrives_where_it_is_wanted() -> None:
     program = Terminal(
         """
         import sys
-        from fleet_agent import relay
+        from fleet_agent.process import relay
         relay.give_up_terminal(stdin=True)
         print("ready", flush=True)
         print("heard", sys.stdin.readline().strip())
@@ -156,7 +156,7 @@ def test_it_ends_with_the_process_that_has_the_terminal() -> None:
     program = Terminal(
         """
         import os, signal
-        from fleet_agent import relay
+        from fleet_agent.process import relay
         relay.give_up_terminal()
         relay.end_with_parent()
         print(f"<{os.getpid()}>", flush=True)
@@ -209,7 +209,7 @@ def test_without_a_terminal_nothing_stands_between() -> None:
     """systemd's main process stays the main process."""
     code = """
 import os, sys
-from fleet_agent import relay
+from fleet_agent.process import relay
 before = os.getpid()
 relay.give_up_terminal()
 print(before == os.getpid())

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from fleet_agent import starved
 from fleet_agent.errors import Exit
+from fleet_agent.process import starved
 
 
 def under(limits: str, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -7,13 +7,13 @@ import errno
 import os
 import sys
 
-from fleet_agent import log, notify, starved, streams
 from fleet_agent.cli.outcome import Outcome, answer_json, note, write
 from fleet_agent.errors import AgentError, ConfigurationError, DeviceError, Exit, UsageError
-from fleet_agent.mailbox import StopRequested
 from fleet_agent.printable import line as printable
+from fleet_agent.process import log, notify, starved, streams
+from fleet_agent.process.mailbox import StopRequested
+from fleet_agent.process.streams import OutputError
 from fleet_agent.session.sdk import misfit
-from fleet_agent.streams import OutputError
 
 # A command that did what it should, but whose answer could not be written; one that was ended by Ctrl-C.
 _UNWRITTEN = 1

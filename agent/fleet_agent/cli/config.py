@@ -5,10 +5,10 @@ import json
 import os
 from pathlib import Path
 
-from fleet_agent import streams
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.errors import UsageError
+from fleet_agent.process import streams
 
 
 def register(

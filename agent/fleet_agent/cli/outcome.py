@@ -4,9 +4,9 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from fleet_agent import streams
 from fleet_agent.cli import terminal
 from fleet_agent.cli.terminal import Line
+from fleet_agent.process import streams
 from fleet_agent.record import record
 
 

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from fleet_agent import __version__, streams
+from fleet_agent import __version__
 from fleet_agent.errors import UsageError
+from fleet_agent.process import streams
 
 PROGRAM = "fleet-agent"
 VERBS = (

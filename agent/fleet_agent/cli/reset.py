@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent import pasted, streams
+from fleet_agent import pasted
 from fleet_agent.cli import flags
 from fleet_agent.cli.outcome import Outcome, note
 from fleet_agent.credentials.model import HardwareToken
@@ -13,6 +13,7 @@ from fleet_agent.errors import AgentError, UsageError
 from fleet_agent.identity import reset
 from fleet_agent.identity.configured import hardware_tokens
 from fleet_agent.identity.reset import Leftover
+from fleet_agent.process import streams
 
 
 def register(

@@ -7,10 +7,10 @@ that imports is never in the daemon's memory, and takes no longer than the daemo
 import functools
 from typing import TYPE_CHECKING
 
-from fleet_agent import log
 from fleet_agent.cli.outcome import Outcome
 from fleet_agent.daemon import service
 from fleet_agent.daemon.start_options import StartOptions
+from fleet_agent.process import log
 
 if TYPE_CHECKING:
     import argparse

@@ -9,8 +9,8 @@ import time
 from types import TracebackType
 from typing import NamedTuple, Self, TextIO
 
-from fleet_agent import relay, streams
 from fleet_agent.printable import line as printable
+from fleet_agent.process import relay, streams
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import log, notify
 from fleet_agent.clock import jitter
 from fleet_agent.config.paths import reserved, runtime_dir
 from fleet_agent.config.settings import Settings
@@ -29,9 +28,10 @@ from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import claim_removal, configured, own_session, rotate
-from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox, RotateRequested
 from fleet_agent.orders.suspects import Suspects
+from fleet_agent.process import log, notify
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox, RotateRequested
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.record import record

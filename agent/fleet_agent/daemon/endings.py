@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from fleet_agent import log, streams
-from fleet_agent.listeners import Listeners
-from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox, hold_requests, hold_stops
+from fleet_agent.process import log, streams
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.log import Moment
+from fleet_agent.process.mailbox import Mailbox, hold_requests, hold_stops
 from fleet_agent.statedir.lock import Lock
 
 _log = logging.getLogger(__name__)

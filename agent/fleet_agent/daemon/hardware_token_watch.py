@@ -4,12 +4,12 @@ import logging
 import math
 from collections.abc import Callable
 
-from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import HardwareKey, PrivateKey
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.errors import AgentError
-from fleet_agent.log import Moment
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
 from fleet_agent.programs.worker import Worker
 
 _log = logging.getLogger(__name__)

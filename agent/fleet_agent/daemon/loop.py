@@ -20,10 +20,16 @@ from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox, Ready, ReloadRequested, RotateRequested, StopRequested
 from fleet_agent.orders.router import Orders, Receipt
 from fleet_agent.orders.suspects import TIMES, Suspects
 from fleet_agent.printable import printable
+from fleet_agent.process.mailbox import (
+    Mailbox,
+    Ready,
+    ReloadRequested,
+    RotateRequested,
+    StopRequested,
+)
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,

@@ -7,8 +7,8 @@ from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.credentials.model import Credential
 from fleet_agent.files.reserved import Reserved
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.filters import NOWHERE, Moves
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.record import record
 
 

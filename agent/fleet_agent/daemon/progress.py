@@ -2,13 +2,13 @@
 
 import logging
 
-from fleet_agent import log
 from fleet_agent.errors import AgentError, NotApprovedError
 from fleet_agent.health.problems import ProblemKind
 from fleet_agent.health.status import Health
 from fleet_agent.health.table import kind_of
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.log import Moment
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
 from fleet_agent.provisioning.report import Milestone
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session.events import ConnectFailed
 from fleet_agent.session.mqtt import Session
 

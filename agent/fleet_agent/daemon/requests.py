@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_agent import log
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential, Secret
@@ -31,10 +30,11 @@ from fleet_agent.identity import home, own_session, rotate
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.walk import within
-from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.router import Orders
 from fleet_agent.printable import printable
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL

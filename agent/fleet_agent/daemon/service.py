@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fleet_agent.config import paths, units  # noqa: F401
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.health import status  # noqa: F401
-from fleet_agent.mailbox import hold_requests
+from fleet_agent.process.mailbox import hold_requests
 from fleet_agent.programs.worker import Worker
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from fleet_agent import log, notify
 from fleet_agent.clock import Clock, SystemClock, passed
 from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import Settings
@@ -21,8 +20,9 @@ from fleet_agent.health.status import Health
 from fleet_agent.identity import home, own_session, state_lock
 from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
-from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process import log, notify
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Report
 from fleet_agent.session.backoff import CONNECT_INTERVAL

@@ -5,11 +5,11 @@ An unusable value in the device configuration, or an unknown placeholder, does n
 
 import logging
 
-from fleet_agent import log
 from fleet_agent.errors import DeviceError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
 from fleet_agent.topics.names import Topics
 
 _log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from fleet_agent.doctor.finding import Finding, Findings, Level, Subject
 from fleet_agent.doctor.policy import Policy, granted, published
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError
 from fleet_agent.identity import own_session
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders import filters as order_filters
 from fleet_agent.pasted import Arn
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.provisioning import aws
 from fleet_agent.session.conversation import Conversation
 from fleet_agent.session.message import Outgoing, Upkeep

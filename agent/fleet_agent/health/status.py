@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_agent import clock as clocks
-from fleet_agent import files, log, notify
+from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, StateDirectoryError
 from fleet_agent.health import status_file
 from fleet_agent.health.problems import Problem, ProblemKind, Severity
-from fleet_agent.log import Moment
+from fleet_agent.process import log, notify
+from fleet_agent.process.log import Moment
 from fleet_agent.record import mutable, record
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from fleet_agent.identity.configured import open_store
 from fleet_agent.identity.in_use import in_use
 from fleet_agent.identity.rotate import no_identity
 from fleet_agent.identity.walk import Request, by_hand, walk
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.provisioning.report import Report
 from fleet_agent.statedir.owner import become_owner
 

@@ -11,7 +11,7 @@ from fleet_agent.config.subscriptions import Presence
 from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import DeviceError
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import route

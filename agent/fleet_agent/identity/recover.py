@@ -29,7 +29,7 @@ from fleet_agent.identity import claim_removal, ladder, recovery_state
 from fleet_agent.identity.ladder import Rung
 from fleet_agent.identity.recovery_state import RecoveryState
 from fleet_agent.identity.walk import Recovery, Request, walk, within
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.provisioning.model import RejectedError, Step
 from fleet_agent.provisioning.report import Report
 

@@ -32,7 +32,7 @@ from fleet_agent.identity.configured import (
     read_claim,
     require_section,
 )
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.worker import Worker
 from fleet_agent.provisioning.report import Milestone, Report
 from fleet_agent.record import record

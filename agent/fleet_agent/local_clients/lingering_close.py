@@ -10,7 +10,7 @@ import socket
 from functools import partial
 
 from fleet_agent.clock import Clock
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 
 PATIENCE = 5.0  # seconds for a program to close its side
 MOST = 32  # connections at a time; beyond that the oldest is closed

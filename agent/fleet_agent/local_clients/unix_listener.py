@@ -8,12 +8,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent import files, starved
+from fleet_agent import files
 from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.listeners import Listeners
 from fleet_agent.local_clients import users
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process import starved
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from fleet_agent.config.handlers import (
 )
 from fleet_agent.config.handlers import Handler as Settings
 from fleet_agent.errors import AgentError
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handler import Handler
 from fleet_agent.orders.handler_context import Counters, HandlerContext
 from fleet_agent.orders.handlers.work import Limits, Work
+from fleet_agent.process.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 

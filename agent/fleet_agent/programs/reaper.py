@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent.clock import Clock
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.programs import launch
 
 EVERY = 5.0  # seconds

@@ -14,7 +14,7 @@ from typing import Any
 from fleet_agent.clock import Clock
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import AgentError, NotAllowedError, TemporaryError, UnreachableError
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.provisioning import answers
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.model import Operation, Plan

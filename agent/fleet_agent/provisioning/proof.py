@@ -17,7 +17,7 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.record import record
 from fleet_agent.session import reasons
 from fleet_agent.session.conversation import Conversation, Ended, Unsent

@@ -7,7 +7,7 @@ so far is on disk, and the next call goes on from there.
 import dataclasses
 from typing import assert_never
 
-from fleet_agent import clock, log
+from fleet_agent import clock
 from fleet_agent.credentials import keys
 from fleet_agent.credentials.model import (
     Attempt,
@@ -25,7 +25,8 @@ from fleet_agent.errors import (
     StateDirectoryError,
     UnreachableError,
 )
-from fleet_agent.mailbox import TimeUp
+from fleet_agent.process import log
+from fleet_agent.process.mailbox import TimeUp
 from fleet_agent.provisioning import answers, machine
 from fleet_agent.provisioning.adoption import Adoption
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError

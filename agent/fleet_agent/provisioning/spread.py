@@ -11,7 +11,7 @@ from fleet_agent import files
 from fleet_agent.clock import BUILT, Clock, jitter
 from fleet_agent.credentials.model import Generation
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session import backoff
 
 _log = logging.getLogger(__name__)

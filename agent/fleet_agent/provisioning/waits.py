@@ -1,8 +1,9 @@
 """The waits of a walk: for the clock, for its turn, and after a failure; and the cause that is shown meanwhile."""
 
-from fleet_agent import clock, log
+from fleet_agent import clock
 from fleet_agent.credentials.model import Attempt
 from fleet_agent.errors import AgentError, RefusedError, UnreachableError
+from fleet_agent.process import log
 from fleet_agent.provisioning import machine
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Dependencies

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from fleet_agent import clock as clocks
-from fleet_agent import log
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
 from fleet_agent.printable import printable
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
 from fleet_agent.record import record
 from fleet_agent.session import reasons
 from fleet_agent.session.backoff import DIAGNOSE_AGAIN

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from fleet_agent.clock import Clock
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.record import record
 from fleet_agent.session import packets, reasons
 from fleet_agent.session.events import (

@@ -3,7 +3,6 @@
 Nothing here runs while all is well.
 """
 
-from fleet_agent import starved
 from fleet_agent.credentials.model import HardwareKey
 from fleet_agent.errors import (
     CONNECT_CLOSED,
@@ -15,6 +14,7 @@ from fleet_agent.errors import (
     UnreachableError,
 )
 from fleet_agent.printable import printable
+from fleet_agent.process import starved
 from fleet_agent.session import probe, reasons
 from fleet_agent.session.events import Cause, ConnectFailed
 from fleet_agent.session.mqtt import Session

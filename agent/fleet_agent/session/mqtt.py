@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from awscrt import io, mqtt5
 
 from fleet_agent.credentials.model import KeyPair
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session import nodelay, packets, sdk, tls
 from fleet_agent.session.events import (
     CallbackFailed,

@@ -6,10 +6,11 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent import files, relay
+from fleet_agent import files
 from fleet_agent.errors import DeviceError, StateDamagedError, StateDirectoryError
 from fleet_agent.files.pinned import pinned
 from fleet_agent.pasted import word
+from fleet_agent.process import relay
 
 USER = GROUP = "_fleet-agent"  # whom package and unit give everything to
 

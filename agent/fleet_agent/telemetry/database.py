@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from fleet_agent import files, notify
+from fleet_agent import files
+from fleet_agent.process import notify
 from fleet_agent.telemetry.damage import (
     damaged,
     full,

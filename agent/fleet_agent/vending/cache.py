@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 
 from fleet_agent import clock as clocks
-from fleet_agent import log
 from fleet_agent.clock import Clock, jitter
 from fleet_agent.config.credentials import Credentials
 from fleet_agent.config.settings import Settings
@@ -18,8 +17,9 @@ from fleet_agent.credentials.model import Credential, KeyPair
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process import log
+from fleet_agent.process.log import Moment
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.record import record
 from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.http import Answer, Exchange

@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
-from fleet_agent.listeners import HOST, Listeners
 from fleet_agent.local_clients.lingering_close import LingeringClose
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.listeners import HOST, Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.allow_list import UNKNOWN
 

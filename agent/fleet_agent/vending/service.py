@@ -12,8 +12,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.errors import AgentError, StateDirectoryError, UsageError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Cancel, Result
 from fleet_agent.vending.allow_list import AllowList

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, TemporaryError
-from fleet_agent.listeners import Listeners
 from fleet_agent.local_clients.admission import Admission, Usage
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.local_clients.unix_listener import UnixListener
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.packet import MAX_PACKET, Request

@@ -16,7 +16,7 @@ from fleet_agent.credentials.model import Credential, KeyPair, Secret
 from fleet_agent.errors import AgentError
 from fleet_agent.identity import own_session, trial
 from fleet_agent.identity.configured import open_store, read_claim, require_section
-from fleet_agent.mailbox import Mailbox, TimeUp
+from fleet_agent.process.mailbox import Mailbox, TimeUp
 from fleet_agent.provisioning import spread
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.aws import ProvisioningClient

@@ -9,7 +9,7 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.store import Store
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session.events import Message, Subscribed
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import Route

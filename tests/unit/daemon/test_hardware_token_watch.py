@@ -9,7 +9,7 @@ from fleet_agent.credentials.hardware_token import keys
 from fleet_agent.credentials.model import HardwareKey, HardwareToken, Secret
 from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.hardware_token_watch import HardwareTokenWatch
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from support.clock import FakeClock
 
 

@@ -22,13 +22,13 @@ from fleet_agent.daemon.refusal_watch import RecoverRequested
 from fleet_agent.daemon.serving import Actor, Serving
 from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.router import Orders
 from fleet_agent.orders.suspects import Suspects
+from fleet_agent.process.mailbox import Mailbox, ReloadRequested, RotateRequested, TimeUp
 from fleet_agent.session.connectivity import Connectivity
 from fleet_agent.session.events import Connected, Message, Published
 from fleet_agent.session.filter_memory import FilterMemory

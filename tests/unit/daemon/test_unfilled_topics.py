@@ -7,7 +7,7 @@ import pytest
 from fleet_agent.daemon.unfilled_topics import UnfilledTopics
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from fleet_agent.topics.names import Topics
 from support.clock import FakeClock
 

@@ -13,9 +13,9 @@ from typing import NoReturn
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.listeners import Listeners
 from fleet_agent.local_clients.unix_listener import CHECK_INTERVAL, RETRY, UnixListener
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox, Ready
 from support.clock import FakeClock
 from support.users import as_nobody
 

@@ -13,12 +13,12 @@ import pytest
 from fleet_agent.config.handlers import Handler as HandlerSettings
 from fleet_agent.config.subscriptions import Subscription
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.answer import Answers
 from fleet_agent.orders.handler_context import Counters, HandlerContext
 from fleet_agent.orders.handler_registry import HandlerRegistry
 from fleet_agent.orders.messages import Messages
 from fleet_agent.orders.order import MESSAGE
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
 from support.reserved import NOTHING_OWN

@@ -14,13 +14,13 @@ from fleet_agent.daemon.jobs import make_jobs
 from fleet_agent.daemon.orders_context import OrdersContext
 from fleet_agent.files.reserved import Reserved
 from fleet_agent.health.status import Health
-from fleet_agent.mailbox import Mailbox, Ready
 from fleet_agent.orders.filters import NOWHERE, Moves
 from fleet_agent.orders.handler_context import HandlerContext
 from fleet_agent.orders.handler_registry import FOLDER, HandlerRegistry
 from fleet_agent.orders.order import JOB
 from fleet_agent.orders.rotation import MoveOperation
 from fleet_agent.orders.router import Receipt
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.session.message import Outgoing
 from support.clock import LeapingClock
 from support.reserved import NOTHING_OWN

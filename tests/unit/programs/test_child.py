@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.programs import child as children
 from fleet_agent.programs.child import Cause, Child, Ended
 

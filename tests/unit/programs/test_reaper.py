@@ -8,7 +8,7 @@ PROGRAM = """
 import ctypes, math, os, sys
 ctypes.CDLL(None).prctl(36, 1)
 from fleet_agent.clock import SystemClock
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.programs import reaper
 from fleet_agent.programs.worker import Worker
 from fleet_agent.programs.child import Child

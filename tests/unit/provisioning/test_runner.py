@@ -24,7 +24,7 @@ from fleet_agent.errors import (
     TemporaryError,
     UnreachableError,
 )
-from fleet_agent.mailbox import StopRequested, TimeUp
+from fleet_agent.process.mailbox import StopRequested, TimeUp
 from fleet_agent.provisioning.adoption import REGISTERING_LIMIT
 from fleet_agent.provisioning.answers import Certificate, UnusableAnswerError
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError

@@ -7,7 +7,7 @@ from hypothesis import strategies as some
 
 from fleet_agent.clock import BUILT
 from fleet_agent.credentials.model import Generation
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.provisioning import spread
 from support.clock import FakeClock
 from support.walks import ATTEMPT, issued

@@ -40,7 +40,7 @@ from fleet_agent.credentials.model import (
 )
 from fleet_agent.credentials.store import Store
 from fleet_agent.errors import AgentError, Exit, RefusedError, TemporaryError, UnreachableError
-from fleet_agent.mailbox import StopRequested
+from fleet_agent.process.mailbox import StopRequested
 from fleet_agent.provisioning.answers import Certificate
 from fleet_agent.provisioning.dependencies import Dependencies, ReportWaiting, here
 from fleet_agent.provisioning.model import Operation, Plan, RejectedError, Step, Verdict

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from fleet_agent import log
 from fleet_agent.errors import AgentError, UnreachableError
 from fleet_agent.health import table
 from fleet_agent.health.status import Health
+from fleet_agent.process import log
 from fleet_agent.session import connectivity, reasons
 from fleet_agent.session.backoff import DIAGNOSE_AGAIN
 from fleet_agent.session.connectivity import CALM, Connectivity

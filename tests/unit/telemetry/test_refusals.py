@@ -7,7 +7,7 @@ import pytest
 
 from fleet_agent.errors import AgentError, RefusedError, StateDirectoryError
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
+from fleet_agent.process.log import Moment
 from fleet_agent.telemetry.refusals import Refusals
 from support.clock import FakeClock
 

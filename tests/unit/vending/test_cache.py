@@ -11,8 +11,8 @@ from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import KeyPair, Secret
 from fleet_agent.errors import AgentError
 from fleet_agent.health.status import Health
-from fleet_agent.log import Moment
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.log import Moment
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.session import probe
 from fleet_agent.session.route import Route
 from fleet_agent.vending.alias import Result

@@ -12,8 +12,8 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.errors import DeviceError
-from fleet_agent.listeners import HOST, Listeners
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.listeners import HOST, Listeners
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.vending import container_endpoint
 from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.allow_list import UNKNOWN

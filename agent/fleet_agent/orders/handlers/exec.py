@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import ExecHandler
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order, is_carried
 from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.child import Cause, Child, Ended
 
 

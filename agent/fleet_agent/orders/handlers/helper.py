@@ -16,7 +16,6 @@ from typing import Any
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import HelperHandler
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import (
@@ -29,6 +28,7 @@ from fleet_agent.orders.outcome import (
     failure,
 )
 from fleet_agent.printable import printable
+from fleet_agent.process.mailbox import Mailbox
 
 _LINE = 64 * 1024  # bytes of a request, and of an answer
 _ASK_EVERY = 2.0  # seconds between two looks at what became of an order

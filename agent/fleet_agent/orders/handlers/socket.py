@@ -13,10 +13,10 @@ import socket
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import SocketHandler
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers.work import Done, seconds
 from fleet_agent.orders.order import Order, in_base64
 from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
+from fleet_agent.process.mailbox import Mailbox
 
 # Bytes of its answer: AWS IoT takes 128 KiB with the topic and the properties.
 MAX_ANSWER = 120 * 1024

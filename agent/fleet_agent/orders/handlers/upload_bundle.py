@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import ExecHandler, UploadBundle
-from fleet_agent.mailbox import Mailbox
 from fleet_agent.orders.handlers import exec as programs
 from fleet_agent.orders.handlers.exec import ExecWork
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import Outcome
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.child import Ended
 
 _LONGEST = 256 * 1024  # bytes of the doctor's answer

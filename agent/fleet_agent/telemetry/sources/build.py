@@ -16,8 +16,8 @@ from fleet_agent.config.readings import (
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.files.reserved import Reserved
 from fleet_agent.health.status import Health
-from fleet_agent.listeners import Listeners
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.record import record
 from fleet_agent.telemetry.reading import PRIORITIES, Intake, Source
 from fleet_agent.telemetry.sources.feed import Feed

@@ -7,7 +7,7 @@ import json
 
 from fleet_agent import pasted
 from fleet_agent.config.readings import CommandSource
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.programs.child import Child, Ended
 from fleet_agent.telemetry.reading import JSON, MAX_PAYLOAD, TEXT
 from fleet_agent.telemetry.sources.feed import Feed, one_line

@@ -6,7 +6,7 @@ from functools import partial
 
 from fleet_agent.local_clients.admission import Usage
 from fleet_agent.local_clients.lingering_close import LingeringClose
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.allow_list import Rights

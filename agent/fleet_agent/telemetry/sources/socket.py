@@ -8,11 +8,11 @@ import socket
 from pathlib import Path
 
 from fleet_agent.config.readings import SocketSource
-from fleet_agent.listeners import Listeners
 from fleet_agent.local_clients.admission import Admission
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.local_clients.unix_listener import UnixListener
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.allow_list import AllowList
 from fleet_agent.telemetry.sources.connection import Connection

@@ -6,7 +6,7 @@ from functools import partial
 
 from fleet_agent.clock import Clock
 from fleet_agent.local_clients.lingering_close import LingeringClose
-from fleet_agent.mailbox import Mailbox
+from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.telemetry.sources import connection
 from fleet_agent.telemetry.sources.packet import NOT_ALLOWED, PacketError, answer
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 
 from fleet_agent.config.readings import Allow, SocketSource
 from fleet_agent.local_clients import unix_listener
-from fleet_agent.mailbox import Ready
+from fleet_agent.process.mailbox import Ready
 from fleet_agent.telemetry.reading import MAX_PAYLOAD
 from fleet_agent.telemetry.sources import connection, packet
 from fleet_agent.telemetry.sources import socket as sockets

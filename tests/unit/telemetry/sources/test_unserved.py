@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_agent.mailbox import Mailbox, Ready
+from fleet_agent.process.mailbox import Mailbox, Ready
 from fleet_agent.telemetry.sources.unserved import Unserved
 from support.clock import FakeClock
 from support.sources import Bench
