@@ -2,6 +2,8 @@
 
 from fleet_agent.clock import SystemClock
 
+DAY = 86400.0
+
 
 class FakeClock:
     """Wall and monotonic time in seconds, as the test sets them."""
@@ -37,6 +39,14 @@ class FakeClock:
         """Lets time pass."""
         self.now += seconds
         self.passed += seconds
+
+
+class WorkingClock(FakeClock):
+    """On which all that is done takes its time."""
+
+    def monotonic(self) -> float:
+        self.passed += 0.01
+        return self.passed
 
 
 class LeapingClock(SystemClock):

@@ -1,0 +1,46 @@
+"""Readings that are of use for a while."""
+
+import pytest
+
+from fleet_agent.telemetry.reading import Reading
+from support.publishing import TOPIC, Bench
+
+
+def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
+    now = bench.clock.wall()
+    for number, expires in ((1, now + 10), (2, now + 100), (3, None)):
+        bench.publisher.put(
+            Reading(topic=TOPIC, payload=b"%d" % number, time=now, expires=expires)
+        )
+    bench.settle()
+    bench.clock.go(50)
+    bench.connect()
+    assert bench.carried() == [2, 3]
+    assert bench.wire.carried[0].expiry == 50
+    assert bench.wire.carried[1].expiry is None
+    assert bench.queue.dropped.expired == 1
+
+
+@pytest.mark.parametrize(("left", "expiry"), [(0.0, None), (0.5, 1)])
+def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
+    bench: Bench, left: float, expiry: int | None
+) -> None:
+    now = bench.clock.wall()
+    bench.publisher.put(Reading(topic=TOPIC, payload=b"1", time=now, expires=now + 64))
+    bench.settle()
+    bench.clock.go(64 - left)
+    bench.connect()
+    assert [each.expiry for each in bench.wire.carried] == ([expiry] if expiry else [])
+    assert bench.queue.dropped.expired == (0 if expiry else 1)
+
+
+def test_what_is_of_use_for_a_while_is_so_although_the_clock_is_set(bench: Bench) -> None:
+    bench.clock.now = 100.0
+    reading = Reading(topic=TOPIC, payload=b"1", time=100.0, expires=160.0)
+    bench.publisher.put(reading)
+    bench.settle()
+    bench.clock.now = 1.8e9
+    bench.clock.go(20)
+    bench.connect()
+    assert bench.carried() == [1]
+    assert bench.wire.carried[0].expiry == 40

@@ -1,0 +1,88 @@
+"""How much may be in flight, and how much a second holds."""
+
+from pathlib import Path
+
+import pytest
+
+from fleet_agent.config.telemetry import Batch
+from fleet_agent.config.telemetry import Limits as Pacing
+from fleet_agent.session.message import Limits, Outgoing
+from fleet_agent.telemetry.batch import packet_size
+from fleet_agent.telemetry.publisher import ANSWERS_KEPT
+from fleet_agent.telemetry.reading import Reading
+from support.publishing import TOPIC, Bench
+
+
+def test_the_window_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limits=Pacing(unacknowledged=2, publishes=0, bytes=0))
+    bench.connect()
+    for number in range(5):
+        bench.put(number)
+    assert len(bench.wire.flying) == 2
+    bench.answer(0)
+    assert bench.carried() == [0, 1, [2, 3, 4]]
+
+
+def test_the_servers_own_window_is_kept(bench: Bench) -> None:
+    for number in range(5):
+        bench.put(number, topic=f"t{number}")
+    bench.publisher.connected(bench.wire, Limits(unacknowledged=2))
+    bench.settle()
+    assert len(bench.wire.flying) == 2
+
+
+def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, limits=Pacing(unacknowledged=1000), batch=Batch(format="none"))
+    bench.connect()
+    bench.put(*range(500))
+    moments: list[float] = []
+    while len(moments) < 500:
+        due = bench.publisher.due
+        bench.clock.passed = max(bench.clock.passed, due)
+        bench.settle()
+        moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
+    most = max(sum(start <= at < start + 1 for at in moments) for start in moments)
+    assert 80 <= most <= 100
+    assert moments[-1] - moments[0] < 500 / 85
+
+
+def test_bytes_a_second_are_those_of_whole_packets(tmp_path: Path) -> None:
+    limits = Pacing(publishes=0, bytes=10_000, unacknowledged=1000)
+    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    topic = "t" * 200
+    bench.put(*range(100, 300), topic=topic)
+    bench.connect()
+    began = bench.clock.passed
+    while len(bench.wire.carried) < 200:
+        bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
+        bench.settle()
+    seconds = sum(packet_size(message) for message in bench.wire.carried) / 10_000
+    assert seconds < bench.clock.passed - began < 1.1 * seconds
+
+
+@pytest.mark.parametrize("is_answer", [False, True])
+def test_no_second_holds_more_bytes_than_the_limit(tmp_path: Path, *, is_answer: bool) -> None:
+    most = 100_000
+    limits = Pacing(publishes=0, bytes=most, unacknowledged=1000)
+    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    payload = b"1" * 30_000
+    for _ in range(12):
+        if is_answer:
+            bench.publisher.answer(Outgoing(topic="answers", payload=payload))
+        else:
+            bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0))
+    bench.connect()
+    moments = [bench.clock.passed] * len(bench.wire.carried)
+    while len(moments) < 12:
+        bench.clock.passed = max(bench.clock.passed, bench.publisher.due)
+        bench.settle()
+        moments += [bench.clock.passed] * (len(bench.wire.carried) - len(moments))
+    for start in moments:
+        assert sum(30_000 for at in moments if start <= at < start + 1) <= most
+    assert moments[-1] - moments[0] < 12 * 30_000 / most * 1.3
+
+
+def test_too_many_answers_are_dropped_and_counted(bench: Bench) -> None:
+    for number in range(ANSWERS_KEPT + 7):
+        bench.publisher.answer(Outgoing(topic="answers", payload=b"%d" % number))
+    assert bench.publisher.counts.answers_dropped == 7
