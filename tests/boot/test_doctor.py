@@ -32,7 +32,7 @@ def test_the_doctor_on_a_booted_device(device: Machine) -> None:
         reported = {finding["code"]: finding for finding in running["findings"]}
         assert running["failed"] == 0, running
         assert "device-in-use" in reported
-        assert "systemd has it active" in str(running["findings"])
+        assert "systemd reports it as active" in str(running["findings"])
 
         device.drop_in("[Service]\nUser=root\nMemroyMax=1G\n")
         device.run("chmod", "644", "/var/lib/fleet-agent/credentials/current/private.pem.key")

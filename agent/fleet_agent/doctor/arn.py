@@ -1,7 +1,7 @@
 """The account in ARNs, for policy statements that are ready to paste.
 
-The region stands in the endpoint's name. The account stands nowhere on a device: it is given with ``--account``, or
-asked of the AWS CLI where that is set up; otherwise the statement has a blank to fill in.
+The region stands in the endpoint's name. The account number is not stored on a device: it comes from ``--account``, or
+from the AWS CLI where that is set up; otherwise the statement has a placeholder to fill in.
 """
 
 import json
@@ -16,21 +16,21 @@ _LIMIT = 10.0  # seconds for the AWS CLI
 
 
 def missing(arn: Arn) -> str:
-    """Describes what has to be filled in by hand; empty if nothing has."""
+    """Describes what has to be filled in by hand; empty if nothing does."""
     names = [name for name in (arn.region, arn.account) if name in (pasted.REGION, pasted.ACCOUNT)]
     return (
-        f" ({' and '.join(names)}: --account ID, or run it where the AWS CLI has credentials)"
+        f" ({' and '.join(names)}: pass --account ID, or run this where the AWS CLI has credentials)"
         if names
         else ""
     )
 
 
 def arn_of(endpoint: str, account: str | None, *, asks: bool) -> Arn:
-    """Finds what can be found.
+    """Returns the beginning of this device's ARNs, with placeholders for what is unknown.
 
     Args:
         endpoint: AWS IoT's data endpoint.
-        account: Given by hand.
+        account: From ``--account``.
         asks: Whether the AWS CLI may be asked; it calls AWS with whatever credentials it has.
     """
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -1,7 +1,7 @@
-"""What support needs, in one archive that only its owner can read, without a secret.
+"""What support needs, without secrets, in one archive that only its owner can read.
 
-Documents are rewritten from the fields that are known to hold no secret (``redaction``); private keys are never put
-in, and free text goes without what looks like a secret or is one of this device's.
+Documents are rewritten with only the fields that are known to hold no secret (``redaction``); private keys are never
+included, and whatever looks like a secret, or is one of this device's, is removed from free text.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ _SHORTEST = 4  # characters of a known secret that are worth looking for
 # Files of the state directory that hold no secret by design.
 _BUNDLED = tuple(entry.pattern for entry in CONTENTS if entry.is_bundled)
 
-# The fields of those files, and of what a running agent shows: what is in none of these stays on the device.
+# The fields of those files and of a running agent's status: all other fields stay on the device.
 _FIELDS = frozenset({
     "schema", "pid", "started", "updated", "doing", "connected", "problems", "code", "name", "title", "remedy", "since",
     "severity", "step", "rotation", "failed", "rung", "certificate_id", "thing_name", "template", "endpoint", "proven",
@@ -52,9 +52,9 @@ _FIELDS = frozenset({
     "readings_stored_per_second", "readings_acknowledged_per_second", "messages_published", "messages_received",
     "sources/", "handlers/", "error", "last_error", "last_error_time", "handled", "duplicates", "waiting",
 })  # fmt: skip
-# Settings that hold what somebody chose freely: a program's arguments, a template's parameters.
+# Settings whose content is free: a program's arguments, a template's parameters.
 _FREE = frozenset({"parameters", "command", "exec", "environment", "body", "payload"})
-# Directives of a unit whose values name places, limits and switches; of all others the name alone goes along.
+# Directives of a unit whose values are paths, limits and switches; of all others only the name is included.
 _DIRECTIVES = re.compile(
     r"(?:Accuracy|After|Alias|Also|Ambient|Assert|Before|Bind|CPU|Cache|Capability|Condition|Conflicts|Configuration|"
     r"Delegate|Description|Device|Documentation|Dynamic|EnvironmentFile|ExecPaths|Group|IO|IP|Import|Inaccessible|"
@@ -80,7 +80,7 @@ def open_archive(path: Path) -> io.BufferedWriter:
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot make {path}: {error.strerror}.",
-            remedy="Give --bundle a file that does not exist yet, in a folder you may write to.",
+            remedy="Give --bundle the path of a new file, in a folder that you may write to.",
             code="bundle-not-writable",
         ) from error
 
@@ -89,7 +89,7 @@ def not_written(name: str, error: OSError) -> StateDirectoryError:
     """Returns the error for a bundle that could not be written completely."""
     return StateDirectoryError(
         f"Cannot write {name}: {error.strerror}.",
-        remedy=f"What is there is cut off: {pasted.command('rm', name)}; then give --bundle a file on another disk.",
+        remedy=f"The file is incomplete: {pasted.command('rm', name)}; then give --bundle a path on another disk.",
         code="bundle-not-writable",
     )
 
@@ -102,7 +102,7 @@ class Bundle:
         self._texts = dict(_texts(device, self._redacted))
 
     def add_findings(self, answer: Mapping[str, Any]) -> None:
-        """Puts in the findings of the doctor: a wrong configuration is quoted there."""
+        """Adds the doctor's findings; redacted, because they quote a wrong configuration."""
         findings = [
             {
                 key: self._redacted(value) if isinstance(value, str) else value
@@ -181,7 +181,7 @@ def _runtime(device: Device, clean: Callable[[str], str]) -> Iterator[tuple[str,
 
 
 def _lines(path: Path, clean: Callable[[str], str]) -> str:
-    """A JSON file, or one of JSON lines, with the fields that are known."""
+    """A JSON file, or one of JSON lines, reduced to the known fields."""
     text = _read(path)
     try:
         return json.dumps(keep(json.loads(text), _FIELDS, clean), indent=1) + "\n"
@@ -192,12 +192,12 @@ def _lines(path: Path, clean: Callable[[str], str]) -> str:
         try:
             kept.append(json.dumps(keep(json.loads(line), _FIELDS, clean)))
         except (ValueError, RecursionError):
-            kept.append(f"({len(line)} characters that are no JSON)")
+            kept.append(f"({len(line)} characters that are not JSON)")
     return "\n".join(kept) + "\n"
 
 
 def _settings(path: Path, clean: Callable[[str], str]) -> str:
-    """A file of the configuration with the settings that there are; remarks and what else stands there stay behind."""
+    """A file of the configuration, reduced to known settings: no comments, nothing else."""
     import yaml
 
     from fleet_agent.config.document import yaml_document
@@ -216,7 +216,7 @@ def _settings(path: Path, clean: Callable[[str], str]) -> str:
 
 
 def _directives(text: str) -> str:
-    """A unit's lines: sections, and the directives whose values are no secret; of the others the names."""
+    """A unit's lines: sections, the directives whose values are not secret, and the names of the others."""
     kept = []
     for line in text.splitlines():
         name, equals, value = line.strip().partition("=")
@@ -257,12 +257,12 @@ def _read(path: Path) -> str:
 
 
 def _only_certificate(path: Path) -> str:
-    """Some keep certificate and key in one file."""
+    """Returns the certificates alone: some people keep certificate and key in one file."""
     return "\n".join(_CERTIFICATE.findall(_read(path))) + "\n"
 
 
 def _listing(folder: Path) -> Iterator[str]:
-    """Lists a folder; of files that are not the agent's, only that they exist."""
+    """Lists a folder; files that are not the agent's are listed, but not what is below them."""
     for path in [folder, *sorted({*folder.iterdir(), *contents.tree(folder)})]:
         try:
             found = path.lstat()
@@ -274,10 +274,10 @@ def _listing(folder: Path) -> Iterator[str]:
 
 
 def _known(device: Device) -> Iterator[str]:
-    """Secrets that this device has, word by word."""
+    """Yields this device's secrets, line by line."""
     for path in secret_files(device):
         yield from _lines_of_key(_read(path))
-    with contextlib.suppress(OSError):  # no such folder can be
+    with contextlib.suppress(OSError):  # the folder cannot be listed
         for path in device.state_dir.glob("credentials/*/private.pem.key"):
             yield from _lines_of_key(_read(path))
         for path in device.state_dir.glob("credentials/*/issued.json"):
@@ -293,7 +293,7 @@ def _known(device: Device) -> Iterator[str]:
     for address in filter(None, addresses):
         try:
             password = urlsplit(address).password
-        except ValueError:  # no address, and its user and password go by their form
+        except ValueError:  # not an address; a pattern removes its user and password
             continue
         if password and len(password) >= _SHORTEST:
             yield password
@@ -312,7 +312,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY
 
 
 def _lines_of_key(text: str) -> Iterator[str]:
-    """Each line of a key or another secret, for a piece of it is one too much."""
+    """Yields each line of a key or another secret, because even a part of it must not leave the device."""
     yield from (
         line for line in text.splitlines() if len(line) >= _SHORTEST and "-----" not in line
     )

@@ -1,4 +1,4 @@
-"""The claim: there, readable, its two files a pair, in its dates. A provisioned device can do without for a while."""
+"""The claim: present, readable, a matching pair, within its dates. A provisioned device can do without for a while."""
 
 import os
 from pathlib import Path
@@ -18,16 +18,16 @@ from fleet_agent.pasted import word
 
 _ABOUT = Subject("claim")
 _SOON = 30 * 86400.0  # seconds
-_NEW = "Put a new one there: fleet-cloud claim new"
+_NEW = "Install a new claim: fleet-cloud claim new"
 
 
 def check(device: Device) -> Findings:
-    """Looks at the claim."""
+    """Checks the claim."""
     if device.settings is None:
         return
     claim = device.settings.claim
     is_provisioned = device.credential() is not None
-    # What is to be adopted needs no claim either; ``identity`` looks at it.
+    # A pair to adopt needs no claim either; ``identity`` checks it.
     is_needed = not is_provisioned and not device.settings.identity.pair
     level = Level.FAILED if is_needed else Level.WARNING
     if claim is None:
@@ -36,23 +36,23 @@ def check(device: Device) -> Findings:
     if claim.after_success == "delete":
         yield _ABOUT.note(
             "claim-deletes",
-            f"After {claim.good_starts} good starts the claim is deleted (claim.after_success): from then on a device "
-            "whose certificate is revoked or expires does not come back by itself.",
+            f"After {claim.good_starts} good starts the claim is deleted (claim.after_success): from then on, a device "
+            "whose certificate is revoked or expires cannot recover by itself.",
             device.config,
-            "If it should: after_success: keep (docs/how-to/remove-the-claim.md)",
+            "If it should recover: after_success: keep (docs/how-to/remove-the-claim.md)",
         )
     for reference in (claim.certificate, claim.private_key):
         if device.is_elsewhere(reference):
             yield _ABOUT.note(
                 "claim-elsewhere",
-                f"{reference} comes from the unit: it cannot be looked at from a shell.",
+                f"{reference} comes from the unit, so it cannot be checked from a shell.",
                 reference,
             )
             return
     try:
         pair = read(claim, device)
         if device.pin_is_elsewhere(pair.private_key):
-            title = f"The unit passes the PIN of {pair.private_key_file}: it cannot be looked at from a shell."
+            title = f"The unit passes the PIN of {pair.private_key_file}, so the key cannot be checked from a shell."
             yield _ABOUT.note("claim-elsewhere", title, claim.private_key)
             return
     except OSError as error:
@@ -68,8 +68,8 @@ def read(claim: Claim, device: Device) -> KeyPair:
     """The claim's two files.
 
     Raises:
-        OSError: One cannot be read.
-        DeviceError: It is a credential that was not passed, or there is no such hardware token.
+        OSError: One of them cannot be read.
+        DeviceError: It is a systemd credential that was not passed, or the hardware token does not exist.
     """
     certificate = resolve_path(claim.certificate, device.environment)
     if device.settings is None or not pkcs11_uri.is_uri(claim.private_key):
@@ -87,7 +87,7 @@ def pair_of(certificate: Path, private_key: Path) -> KeyPair:
     """A certificate and its key from two files.
 
     Raises:
-        OSError: One cannot be read.
+        OSError: One of them cannot be read.
     """
     return KeyPair(
         certificate=_text(certificate),
@@ -101,12 +101,12 @@ def _text(path: Path) -> str:
     try:
         return files.read_given(path).decode("ascii", errors="replace")
     except OSError as error:
-        error.filename = str(path)  # not a part of the way there
+        error.filename = str(path)  # the file, not a folder on the way to it
         raise
 
 
 def judge(pair: KeyPair, now: float, level: Level) -> Findings:
-    """Whether the two belong together, and are in their dates; ``level`` is what a failure counts for."""
+    """Checks that certificate and key match and are within their dates; a failure is reported with ``level``."""
     try:
         certificates.check_pair(pair)
         dates = certificates.validity(pair.certificate, pair.certificate_file)
@@ -119,7 +119,9 @@ def judge(pair: KeyPair, now: float, level: Level) -> Findings:
         found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning
         yield found("claim-expired", title, where, _NEW)
     elif now < dates.not_before:
-        title = f"The claim is valid from {text(dates.not_before)}; the clock shows {text(now)}."
+        title = (
+            f"The claim is not valid before {text(dates.not_before)}; the clock shows {text(now)}."
+        )
         yield _ABOUT.failed(
             "claim-not-yet-valid", title, where, "Set the clock: timedatectl set-ntp true"
         )
@@ -127,7 +129,9 @@ def judge(pair: KeyPair, now: float, level: Level) -> Findings:
         title = f"The claim expires on {text(dates.not_after)}."
         yield _ABOUT.warning("claim-expires", title, where, _NEW)
     else:
-        yield _ABOUT.ok(f"The claim is a pair, valid until {text(dates.not_after)}.", where)
+        yield _ABOUT.ok(
+            f"The claim's certificate and key match; valid until {text(dates.not_after)}.", where
+        )
 
 
 def _none(device: Device, *, is_needed: bool) -> Findings:
@@ -138,23 +142,25 @@ def _none(device: Device, *, is_needed: bool) -> Findings:
             "claim-missing",
             "No claim is configured, and this device has no identity yet.",
             device.config,
-            "Add the section `claim` (docs/reference/configuration.md), or give --cert and --key.",
+            "Add the section `claim` (docs/reference/configuration.md), or pass --cert and --key.",
         )
 
 
 def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool) -> Findings:
     if is_provisioned and isinstance(error, FileNotFoundError):
         yield _ABOUT.ok(
-            "The claim is gone from this device, which has an identity; should AWS IoT refuse that for good, nothing "
-            "here can ask for another one.",
+            "The claim was removed from this device, which has an identity. If AWS IoT refuses that for good, "
+            "the device cannot request a new one.",
             claim.certificate,
         )
         return
     path = error.filename or claim.certificate
     is_missing = isinstance(error, FileNotFoundError)
-    remedy = "Give the path of the file itself."
+    remedy = "Write the path of the file itself into the configuration."
     if is_missing:
-        remedy = f"Put it there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
+        remedy = (
+            f"Install a claim there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text
+        )
     elif isinstance(error, PermissionError):
         remedy = f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}   (sudo fleet-agent doctor --fix)"
     found = _ABOUT.failed if level is Level.FAILED else _ABOUT.warning

@@ -1,4 +1,4 @@
-"""The clock: whether it can be believed."""
+"""The clock: whether it is plausible."""
 
 import math
 
@@ -7,17 +7,17 @@ from fleet_agent.doctor.device import Device
 from fleet_agent.doctor.finding import Findings, Subject
 
 _ABOUT = Subject("clock")
-_REMEDY = "timedatectl set-ntp true   (or timedatectl set-time, or a clock with a battery)"
+_REMEDY = "timedatectl set-ntp true   (or timedatectl set-time, or a battery-backed clock)"
 
 
 def check(device: Device) -> Findings:
-    """Looks at the clock."""
+    """Checks the clock."""
     now, vouched = device.clock.wall(), device.clock.is_synchronised()
     wait = patience(now, vouched)
     if wait == math.inf:
         yield _ABOUT.failed(
             "clock-unset",
-            f"The clock shows {text(now)}; this agent was made after {text(BUILT)}.",
+            f"The clock shows {text(now)}; this agent was built after {text(BUILT)}.",
             "",
             _REMEDY,
         )
@@ -33,7 +33,7 @@ def check(device: Device) -> Findings:
     elif wait > 0:
         yield _ABOUT.warning(
             "clock-not-synchronised",
-            f"The clock shows {text(now)}, and it is not synchronised: systemd-timesyncd has not set it.",
+            f"The clock shows {text(now)}, but is not synchronised: systemd-timesyncd has not set it.",
             "/run/systemd/timesync/synchronized",
             _REMEDY,
         )

@@ -1,7 +1,7 @@
 """What the broker answers: CONNACK, and a SUBACK or PUBACK for each topic that the claim and the device need.
 
-Nothing is made: the two requests of provisioning that are published carry an empty object, which AWS IoT rejects (no
-CSR, no ownership token). CreateKeysAndCertificate would make a certificate of whatever it gets, so it is never
+Nothing is created: the two requests of provisioning that are published carry an empty object, which AWS IoT rejects (no
+CSR, no ownership token). CreateKeysAndCertificate would create a certificate whatever it gets, so it is never
 published to. The device's own topics get a message with ``"doctor": true``.
 """
 
@@ -37,12 +37,12 @@ _ANSWER_LIMIT = 6.0  # seconds to an answer of the provisioning API
 
 
 def check_claim(device: Device, route: Route, pair: KeyPair, arn: Arn) -> Findings:
-    """Connects as the claim, and tries what provisioning needs."""
+    """Connects as the claim, and tries everything that provisioning needs."""
     about = Subject("as the claim")
     wanted = device.settings.provisioning if device.settings else None
     if wanted is None:
         yield about.note(
-            "no-provisioning", "The claim has no use without a section `provisioning`."
+            "no-provisioning", "Without a section `provisioning` the claim is not used."
         )
         return
     policy = Policy(about=about, who="claim", arn=arn)
@@ -62,7 +62,7 @@ def _conversation(
     *,
     is_thing: bool,
 ) -> Conversation:
-    """One under this credential. A device's own keeps what AWS has queued: nothing that comes is acknowledged."""
+    """Opens one under this credential. Acknowledges nothing, so that AWS keeps what it has queued for the device."""
     mailbox = Mailbox(device.clock)
     mailbox.stop_on_signals()
     session = Session(
@@ -98,15 +98,15 @@ def _provisioning(talk: Conversation, policy: Policy, template: str, method: str
             topic, _ANSWER_LIMIT
         ):
             resource = f"topic/{topic}/*"
-            yield policy.lacks("iot:Receive", resource, "No answer came", is_pattern=True)
+            yield policy.lacks("iot:Receive", resource, "No answer arrived", is_pattern=True)
 
 
 def _not_tried(policy: Policy, topic: str) -> Finding:
     note = policy.about.note(
         "publish-not-tried",
-        "Publishing is not tried: it would make a certificate.",
+        "Publishing is not tried, because it would create a certificate.",
         topic,
-        f"See for yourself that the policy has this{arns.missing(policy.arn)}:",
+        f"Check by hand that the policy contains this statement{arns.missing(policy.arn)}:",
     )
     return dataclasses.replace(
         note, statement=policy.arn.statement("iot:Publish", f"topic/{topic}")
@@ -121,16 +121,16 @@ def check_device(device: Device, route: Route, arn: Arn) -> Findings:
     about = Subject("as the device")
     credential = device.credential()
     if credential is None or device.settings is None:
-        yield about.note("not-provisioned", "There is no identity to connect with yet.")
+        yield about.note("not-provisioned", "This device has no identity to connect with yet.")
         return
     try:
-        lock = take_lock(device.state_dir)  # no agent begins meanwhile
+        lock = take_lock(device.state_dir)  # so that no agent starts meanwhile
     except TemporaryError:
         yield about.note(
             "device-in-use",
-            f"The agent runs as {credential.client_id}: a second connection would throw it out.",
+            f"The agent runs as {credential.client_id}: a second connection would disconnect it.",
             credential.client_id,
-            "See its own connection: fleet-agent status; or stop it first: systemctl stop fleet-agent.socket "
+            "Look at its connection with fleet-agent status; or stop it first: systemctl stop fleet-agent.socket "
             "fleet-agent",
         )
         return
@@ -148,7 +148,7 @@ def _as_device(
     if device.pin_is_elsewhere(pair.private_key):
         yield about.note(
             "key-elsewhere",
-            "The unit passes the PIN of its key: not tried from a shell.",
+            "The unit passes the PIN of its key, so connecting cannot be tried from a shell.",
             pair.private_key_file,
         )
         return
@@ -168,8 +168,8 @@ def _as_device(
         if rotation is None:
             yield policy.about.note(
                 "rotation-not-tried",
-                "Whether it may rotate was not tried: nothing asks for that before its certificate expires.",
-                remedy="When `rotation` is to: fleet-cloud up --rotation adds what the policy needs",
+                "Rotation was not tried: nothing is configured that would request it before the certificate expires.",
+                remedy="Before you configure `rotation`: fleet-cloud up --rotation adds what the policy needs",
             )
         elif not talk.ended:
             warning = dataclasses.replace(
@@ -218,14 +218,16 @@ def _messages(device: Device, credential: Credential, topics: Topics) -> Iterato
     )
     for topic in dict.fromkeys(readings):
         yield Outgoing(topic=topic, payload=payload)
-    if presence := settings.connection.presence:  # no agent runs: it is what stands there already
+    if (
+        presence := settings.connection.presence
+    ):  # no agent runs, so this is what is retained there already
         yield Outgoing(
             topic=topics.fill(presence.topic),
             payload=presence.offline.encode(),
             retain=presence.retain,
         )
     if settings.rotation.jobs or settings.move.jobs or settings.jobs.enabled:
-        # Looks only; what asks for the next job starts it.
+        # This only reads; the request for the next job would start it.
         yield Outgoing(topic=f"$aws/things/{credential.client_id}/jobs/$next/get", payload=b"{}")
 
 
@@ -250,7 +252,7 @@ def _connected(
         except AgentError as error:
             yield from policy.about.error(error)
             return
-        yield policy.about.ok("CONNACK 0: it may connect.")
+        yield policy.about.ok("CONNACK 0: it is allowed to connect.")
         talk.granted([name for name, _ in filters])
         yield from ask()
         if talk.ended:
@@ -258,7 +260,7 @@ def _connected(
                 "connection-lost",
                 f"AWS IoT ended the connection: {talk.ended}.",
                 "",
-                "Topics after this one were not tried; correct it and ask again",
+                "The topics after this one were not tried; correct it, then run the doctor again",
             )
     finally:
         talk.close()

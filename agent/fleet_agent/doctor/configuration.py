@@ -11,12 +11,12 @@ from fleet_agent.errors import AgentError
 
 _ABOUT = Subject("configuration")
 
-# Endpoints without -ats have a certificate whose CA is not trusted any more.
+# Endpoints without -ats have a certificate whose CA is no longer trusted.
 _OLD_ENDPOINT = re.compile(r"^[a-z0-9]+\.iot\.[a-z0-9-]+\.amazonaws\.com$")
 
 
 def read(load: Callable[[], Settings], path: Path) -> tuple[Settings | None, Findings]:
-    """The settings, None when there are none; and the findings about them."""
+    """Returns the settings, None if they cannot be read, and the findings about them."""
     try:
         settings = load()
     except AgentError as error:
@@ -27,18 +27,18 @@ def read(load: Callable[[], Settings], path: Path) -> tuple[Settings | None, Fin
 def _judge(settings: Settings, path: Path) -> Findings:
     more = len(files(path)) - 1 if path.exists() else 0
     drop_ins = f" with {more} drop-in{'s' if more > 1 else ''}" if more else ""
-    source = f"{path}{drop_ins}" if path.exists() else "By flags alone"
+    source = f"{path}{drop_ins}" if path.exists() else "Flags alone"
     yield _ABOUT.ok(f"{source}: endpoint {settings.endpoint}:{settings.port}.", path)
     if _OLD_ENDPOINT.match(settings.endpoint):
         yield _ABOUT.failed(
             "endpoint-old",
-            f"{settings.endpoint} is an endpoint of the old kind, which AWS IoT does not offer any more.",
+            f"{settings.endpoint} is an endpoint of the old kind, without -ats, which AWS IoT no longer offers.",
             path,
-            "Write the one that `aws iot describe-endpoint --endpoint-type iot:Data-ATS` shows (with -ats).",
+            "Use the endpoint that `aws iot describe-endpoint --endpoint-type iot:Data-ATS` shows.",
         )
     if settings.provisioning is None:
         yield _ABOUT.note(
             "no-provisioning",
-            "There is no section `provisioning`: a device without an identity cannot get one.",
+            "There is no section `provisioning`, so a device without an identity cannot get one.",
             path,
         )

@@ -10,7 +10,7 @@ _ABOUT = Subject("connection")
 
 
 def check(device: Device) -> Findings:
-    """Looks at it as the agent does at its start, which ends it when something is wrong."""
+    """Checks it as the agent does at its start; an error here would end the agent."""
     if device.settings is None:
         return
     authority = device.settings.ca_file
@@ -27,11 +27,11 @@ def check(device: Device) -> Findings:
         found += _ABOUT.error(error, device.config)
     yield from found
     if authority is not None and not found:
-        yield _ABOUT.ok("The CA file holds certificates.", authority)
+        yield _ABOUT.ok("The CA file contains certificates.", authority)
 
 
 def _judge(name: str) -> None:
     data = ca_file(name)
-    # Something else beside them is no harm.
+    # Something else beside them does no harm.
     alone = [block for kind, block in pem_file.blocks(data, name) if kind == pem_file.CERTIFICATE]
     certificates.read_ca("\n".join(alone).encode() or data, name)

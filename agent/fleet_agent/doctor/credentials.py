@@ -11,7 +11,7 @@ _LIMIT = 20.0  # seconds for each
 
 
 def check_users(device: Device) -> Findings:
-    """Looks whether there are the users that may have them."""
+    """Checks that the users on the allow-lists exist."""
     wanted = device.settings.credentials if device.settings else None
     if wanted is None:
         return
@@ -22,21 +22,21 @@ def check_users(device: Device) -> Findings:
         except KeyError:
             yield _ABOUT.failed(
                 "user-unknown",
-                f"There is no user {entry.partition(':')[2]}, who may have AWS credentials.",
+                f"credentials.aliases names the user {entry.partition(':')[2]}, who does not exist here.",
                 device.config,
-                "Make the user, or correct credentials.aliases.",
+                "Create the user, or correct credentials.aliases.",
             )
     if not wanted.aliases:
         yield _ABOUT.warning(
             "no-role-alias",
-            "The section `credentials` has no role alias: there is nothing to be had.",
+            "The section `credentials` has no role alias, so no program can get credentials.",
             device.config,
             "Add one: credentials: {aliases: {NAME: {allow: [user:NAME]}}}",
         )
 
 
 def check(device: Device) -> Findings:
-    """Asks AWS IoT for each, as the agent does; what comes is not kept."""
+    """Requests credentials for each alias, as the agent does; the answers are not kept."""
     settings = device.settings
     if settings is None or settings.credentials is None:
         return
@@ -46,7 +46,7 @@ def check(device: Device) -> Findings:
     if device.pin_is_elsewhere(pair.private_key):
         yield _ABOUT.note(
             "pin-elsewhere",
-            "The hardware token's PIN comes from the unit: nothing can be asked from a shell.",
+            "The hardware token's PIN comes from the unit, so AWS cannot be asked from a shell.",
         )
         return
     for alias in settings.credentials.aliases:
@@ -55,4 +55,6 @@ def check(device: Device) -> Findings:
         except AgentError as error:
             yield from _ABOUT.error(error, alias)
         else:
-            yield _ABOUT.ok(f"{alias}: credentials come, these until {found.expiration}.", alias)
+            yield _ABOUT.ok(
+                f"{alias}: AWS gives credentials, these until {found.expiration}.", alias
+            )

@@ -93,7 +93,7 @@ class SecretFile(NamedTuple):
 
 
 def secrets(settings: Settings) -> Iterator[SecretFile]:
-    """Returns the secret files that the settings name."""
+    """Yields the secret files that the settings name."""
     if settings.claim:
         yield SecretFile(settings.claim.private_key, "the batch's claim", "claim-readable")
     if settings.identity.pair:
@@ -109,12 +109,12 @@ def secrets(settings: Settings) -> Iterator[SecretFile]:
 
 
 def agent_user(state_dir: Path) -> tuple[int, int] | None:
-    """User and group id that the agent runs with: the state directory's owner; the package's user in its own place.
+    """User and group id that the agent runs with: the state directory's owner, or the package's user in its own place.
 
-    None when that is no user in particular: root's own, on a bench.
+    None if there is no such user: a directory of root's, on a bench.
     """
     found = None
-    with contextlib.suppress(OSError):  # none there, or none of this user's
+    with contextlib.suppress(OSError):  # it does not exist, or this user may not see it
         found = state_dir.stat()
     if found is not None and found.st_uid != 0:
         return found.st_uid, found.st_gid

@@ -1,4 +1,4 @@
-"""All checks in order: first as whoever asks, then, where that is root, with the eyes of the agent's user."""
+"""All checks in order: first as the user who runs them, then, if that is root, as the agent's user."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from fleet_agent.session.route import route
 
 @record
 class Online:
-    """That AWS IoT is to be asked, too, and what ARNs begin with."""
+    """AWS IoT is to be checked, too; with what its ARNs begin with."""
 
     arn: Arn
 
@@ -46,7 +46,7 @@ def before(device: Device, *, fixes: bool) -> Iterator[Finding]:
 
 def after(device: Device, online: Online | None) -> Iterator[Finding]:
     """Runs the checks as the agent's user."""
-    if not device.is_anothers:  # nobody else can tell what is wrong with it
+    if not device.is_anothers:  # only its owner can see what is wrong with it
         yield from _own(device)
     yield from clock.check(device)
     yield from credentials.check_users(device)
@@ -75,32 +75,32 @@ def _online(device: Device, online: Online) -> Findings:
     about = Subject("way to AWS IoT")
     if device.settings is None:
         yield about.note(
-            "no-configuration", "Without a configuration there is no endpoint to try."
+            "no-configuration", "Not tried: without a configuration there is no endpoint."
         )
         return
     if not sdk.is_there():
-        yield about.note("not-tried", "Without the SDK nothing can be tried.")
+        yield about.note("not-tried", "Not tried: the AWS IoT SDK is incomplete.")
         return
     from fleet_agent.doctor import cloud, network  # what imports the SDK, which may be broken
 
     if device.is_elsewhere(device.settings.proxy_credentials):
         yield about.note(
             "proxy-elsewhere",
-            f"{device.settings.proxy_credentials} comes from the unit: the way cannot be tried from a shell.",
+            f"{device.settings.proxy_credentials} comes from the unit, so the connection cannot be tried from a shell.",
             device.settings.proxy_credentials or "",
-            "Name a file with --config OTHER, or read the journal: journalctl -u fleet-agent",
+            "Name a file instead, in a copy of the configuration (--config OTHER), or read journalctl -u fleet-agent",
         )
         return
     try:
         to = route(device.settings, device.environment)
     except AgentError:  # ``connection`` has reported it
-        yield about.note("not-tried", "Without a way there nothing can be tried.")
+        yield about.note("not-tried", "Not tried: the proxy settings cannot be used.")
         return
     pair = _claim_pair(device)
     found = list(network.check(to, pair, device.clock.wall()))
     yield from found
     if any(finding.level is Level.FAILED for finding in found):
-        yield about.note("not-tried", "Connecting was not tried: the way there is not open.")
+        yield about.note("not-tried", "Connecting was not tried, because a step before it failed.")
         return
     if pair is not None:
         yield from _seen("as the claim", lambda: cloud.check_claim(device, to, pair, online.arn))

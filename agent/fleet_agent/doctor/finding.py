@@ -13,10 +13,10 @@ class Level(enum.Enum):
     """The severity of a finding: only ``FAILED`` makes the exit status 1."""
 
     OK = "ok"
-    NOTE = "note"  # not looked at, and why
+    NOTE = "note"  # not checked, and why
     WARNING = "warning"
     FAILED = "failed"
-    FIXED = "fixed"  # was wrong, --fix put it right
+    FIXED = "fixed"  # was wrong, --fix corrected it
 
 
 @record
@@ -24,10 +24,10 @@ class Fix:
     """A correction by ``--fix`` of one file or folder.
 
     Args:
-        base: A folder; as root, a link on the way to it is followed where root alone can have made it.
-        name: Below it, ``.`` for itself; no link on the way is followed.
+        base: A folder; as root, a link on the path to it is followed only if none but root can have made it.
+        name: Below it, ``.`` for itself; no link in it is followed.
         mode: Permission bits to set, None to leave them.
-        owner: User and group id to give it to, -1 to leave one; None to leave both.
+        owner: User and group id to set, -1 to leave one of them; None to leave both.
     """
 
     base: Path
@@ -38,7 +38,7 @@ class Fix:
 
 @record
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Args:
         check: Its subject, such as ``claim``.
@@ -71,23 +71,23 @@ class Subject:
     check: str
 
     def ok(self, title: str, where: object = "") -> Finding:
-        """Returns a finding that nothing is wrong."""
+        """Returns a finding for something that is right."""
         return Finding(check=self.check, level=Level.OK, code="ok", title=title, where=str(where))
 
     def note(self, code: str, title: str, where: object = "", remedy: str = "") -> Finding:
-        """Returns a finding that was not checked, or is fine and worth mentioning."""
+        """Returns a finding for something that was not checked, or is fine and worth mentioning."""
         return self._finding(Level.NOTE, code, title, where, remedy)
 
     def warning(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """Returns a finding that works, but should be looked at."""
+        """Returns a finding for something that works, but needs attention."""
         return self._finding(Level.WARNING, code, title, where, remedy, fix)
 
     def failed(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """Returns a finding that does not work, or is not safe."""
+        """Returns a finding for something that does not work, or is not safe."""
         return self._finding(Level.FAILED, code, title, where, remedy, fix)
 
     def error(
@@ -119,7 +119,7 @@ class Subject:
 
 
 def guarded(subject: Subject, where: object, check: Callable[[], Findings]) -> Findings:
-    """Runs a check; what it raises is a finding, too."""
+    """Runs a check; an error that it raises becomes a finding, too."""
     try:
         yield from check()
     except AgentError as error:
@@ -127,7 +127,7 @@ def guarded(subject: Subject, where: object, check: Callable[[], Findings]) -> F
     except OSError as error:
         yield subject.failed(
             "not-readable",
-            f"{error.filename or where} cannot be looked at: {error.strerror or error}.",
+            f"{error.filename or where} cannot be checked: {error.strerror or error}.",
             where,
-            "Run as root (sudo fleet-agent doctor), or look at its owner and mode.",
+            "Run as root (sudo fleet-agent doctor), or check its owner and mode.",
         )

@@ -15,7 +15,7 @@ from fleet_agent.files.pinned import pinned
 
 
 def fix(findings: Iterable[Finding]) -> Findings:
-    """Puts right what can be; the others pass as they are."""
+    """Corrects what can be corrected; passes the other findings on unchanged."""
     for found in findings:
         if found.fix is None:
             yield found
@@ -30,7 +30,7 @@ def fix(findings: Iterable[Finding]) -> Findings:
 
 
 def _apply(wanted: Fix) -> None:
-    # A link on the way to the folder may be another user's, too.
+    # A link on the path to the folder may be another user's, too.
     with pinned(wanted.base / "entry") as safe:
         descriptor = os.open(safe.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -46,8 +46,8 @@ def _apply(wanted: Fix) -> None:
             os.chown(path, *wanted.owner)
         if wanted.mode is not None:
             os.chmod(path, wanted.mode)  # noqa: PTH101 - by descriptor
-            # exFAT and others take it without a word, and leave the mode as it is.
+            # exFAT and others report success, and leave the mode as it is.
             if stat.S_IMODE(os.fstat(descriptor).st_mode) != wanted.mode:
-                raise OSError("the file system keeps no modes")
+                raise OSError("the file system does not keep modes")
     finally:
         os.close(descriptor)

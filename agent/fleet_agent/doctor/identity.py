@@ -1,4 +1,4 @@
-"""The identity: complete, its key the certificate's own, in its dates, on the hardware it was proven on."""
+"""The identity: complete, certificate and key match, within its dates, on the hardware it was proven on."""
 
 from fleet_agent.clock import text
 from fleet_agent.config import pkcs11_uri
@@ -21,7 +21,7 @@ _MANY = 5  # tries
 
 
 def check(device: Device) -> Findings:
-    """Looks at what this device is."""
+    """Checks the identity of this device."""
     where = device.state_dir / "credentials"
     yield from guarded(_ABOUT, where, lambda: _current(device))
     yield from guarded(_ABOUT, where, lambda: _pending(device))
@@ -39,15 +39,15 @@ def _current(device: Device) -> Findings:
             "not-provisioned",
             "This device has no identity yet.",
             device.state_dir,
-            "fleet-agent provision, or systemctl start fleet-agent, which does it first",
+            "fleet-agent provision, or systemctl start fleet-agent, which provisions first",
         )
         return
     pair = store.key_pair(credential.generation)
     if device.pin_is_elsewhere(pair.private_key):
         yield _ABOUT.note(
             "key-elsewhere",
-            f"The key {pair.private_key_file} is in a hardware token, and the unit passes its PIN: "
-            "not looked at from a shell.",
+            f"The key {pair.private_key_file} is in a hardware token whose PIN the unit passes: "
+            "it cannot be checked from a shell.",
             pair.private_key_file,
         )
     else:
@@ -68,11 +68,11 @@ def _current(device: Device) -> Findings:
 
 
 def _given(device: Device, settings: Settings, certificate: str, private_key: str) -> Findings:
-    """The pair that the first start adopts: as that judges it."""
+    """Checks the pair that the first start adopts, as that start does."""
     if device.is_elsewhere(certificate) or device.is_elsewhere(private_key):
         yield _ABOUT.note(
             "identity-elsewhere",
-            f"{certificate} and {private_key} come from the unit: they cannot be looked at from a shell.",
+            f"{certificate} and {private_key} come from the unit, so they cannot be checked from a shell.",
             device.config,
         )
         return
@@ -84,7 +84,7 @@ def _given(device: Device, settings: Settings, certificate: str, private_key: st
     )
     pair = read_pair(resolve_path(certificate, device.environment), key, "device")
     if device.pin_is_elsewhere(pair.private_key):
-        title = f"The unit passes the PIN of {pair.private_key_file}: it cannot be looked at from a shell."
+        title = f"The unit passes the PIN of {pair.private_key_file}, so the key cannot be checked from a shell."
         yield _ABOUT.note("identity-elsewhere", title, private_key)
         return
     leaf = certificates.checked_leaf(pair)
@@ -103,7 +103,7 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
     if now < dates.not_before:
         yield _ABOUT.failed(
             "certificate-not-yet-valid",
-            f"The certificate is valid from {text(dates.not_before)}; the clock shows {text(now)}.",
+            f"The certificate is not valid before {text(dates.not_before)};  the clock shows {text(now)}.",
             where,
             "Set the clock: timedatectl set-ntp true",
         )
@@ -112,8 +112,8 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
             "certificate-expired",
             f"The certificate expired on {text(dates.not_after)}.",
             where,
-            "With a claim a running agent asks for another one by itself, with the same key: systemctl start "
-            "fleet-agent. Without one, give it one (fleet-cloud claim new).",
+            "With a claim, a running agent requests a new one by itself, for the same key: systemctl start "
+            "fleet-agent. If there is no claim, install one (fleet-cloud claim new).",
         )
     elif now > dates.not_after - due.margin(rotation, dates.life):
         yield _ABOUT.warning(
@@ -140,7 +140,7 @@ def _endpoint(device: Device, credential: Credential) -> Findings:
     if device.settings and device.settings.endpoint != credential.endpoint:
         yield _ABOUT.warning(
             "endpoint-changed",
-            f"The identity was made at {credential.endpoint}; the configuration has {device.settings.endpoint}.",
+            f"The identity was created at {credential.endpoint}; the configuration says {device.settings.endpoint}.",
             device.config,
             "If that is another account or region, provision again: fleet-agent provision --force",
         )
@@ -148,7 +148,7 @@ def _endpoint(device: Device, credential: Credential) -> Findings:
 
 def _pending(device: Device) -> Findings:
     found = device.store().pending()
-    # One with the key of another is about the ladder back, which has words of its own.
+    # An attempt with an existing key is part of a recovery, which reports its own problem.
     if found is None or found.attempt.key_of is not None:
         return
     tries, wait = found.attempt.tries, found.attempt.not_before - device.clock.wall()
@@ -156,10 +156,10 @@ def _pending(device: Device) -> Findings:
     times = "once" if tries == 1 else f"{tries} times"
     yield _ABOUT.warning(
         "attempt-stuck" if tries >= _MANY else "attempt-under-way",
-        f"Provisioning was begun and not finished (generation {found.number}, tried {times}{later}).",
+        f"Provisioning was started but not finished (generation {found.number}, tried {times}{later}).",
         device.store().folder(found.number),
-        "See why with fleet-agent doctor --online; it goes on with fleet-agent provision, "
-        "or starts again with --restart",
+        "To see why: fleet-agent doctor --online. To continue: fleet-agent provision; "
+        "to start over: fleet-agent provision --restart",
     )
 
 
@@ -170,7 +170,7 @@ def _ledger(device: Device) -> Findings:
         if event in _LEFT_BEHIND and certificate_id != in_use:
             yield _ABOUT.warning(
                 "certificate-left-behind",
-                f"The certificate {certificate_id} may be active in the cloud, and this device does not use it.",
+                f"The certificate {certificate_id} may still be active in the cloud, but this device does not use it.",
                 device.state_dir / "ledger.jsonl",
                 f"fleet-cloud devices prune --ledger ledger.jsonl, or aws iot update-certificate --new-status INACTIVE "
                 f"--certificate-id {certificate_id}",

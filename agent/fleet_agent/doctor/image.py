@@ -1,4 +1,4 @@
-"""An image that is mounted: nothing in it that must differ from device to device, and everything that it needs."""
+"""A mounted image: it must contain nothing that has to differ between devices, and everything that they need."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from fleet_agent.statedir.contents import CONTENTS
 
 _ABOUT = Subject("image")
 
-# What a first start leaves in the state directory: pattern → code, what it is.
+# What a first start leaves in the state directory: pattern → code, and what is wrong with it.
 _BAKED_IN = {
     entry.pattern: (entry.image_code, entry.image_words)
     for entry in CONTENTS
@@ -29,7 +29,7 @@ _RANDOM_SEED = "random-seed"
 
 
 def check(root: Path, load: Callable[[Path], Settings], clock: Clock) -> Findings:
-    """Looks at an image.
+    """Checks an image.
 
     Args:
         root: Where its root partition is mounted.
@@ -37,12 +37,12 @@ def check(root: Path, load: Callable[[Path], Settings], clock: Clock) -> Finding
         clock: For the claim's dates.
 
     Raises:
-        UsageError: That is no root file system.
+        UsageError: That is not a root file system.
     """
     if not (root / "etc").is_dir():
         raise UsageError(
             f"{root} is not a root file system: it has no etc.",
-            remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --image.",
+            remedy="Mount the image's root partition (losetup -P, mount) and pass the mount point with --image.",
             code="root-missing",
         )
     settings = None
@@ -67,7 +67,7 @@ def _config(config: Path, settings: Settings | None) -> Findings:
             f"fleet-agent config install --root {word(config.parents[2])} --config image/config.yaml",
         )
     else:
-        yield _ABOUT.ok(f"Its configuration names {settings.endpoint}.", config)
+        yield _ABOUT.ok(f"Its configuration has the endpoint {settings.endpoint}.", config)
 
 
 def _baked_in(root: Path, settings: Settings | None) -> Findings:
@@ -88,12 +88,12 @@ def _baked_in(root: Path, settings: Settings | None) -> Findings:
         reason = (
             "devices would start with the same randomness"
             if code == "image-random-seed"
-            else "every device would have the same"
+            else "every device would have the same machine id"
         )
         found.append(_ABOUT.failed(code, f"{path} is baked in: {reason}.", path, hint))
     yield from found
     if not found:
-        yield _ABOUT.ok("Nothing of another device is baked in.", state_dir)
+        yield _ABOUT.ok("Nothing that belongs to a single device is baked in.", state_dir)
 
 
 def _inside(root: Path, path: str) -> Path:
@@ -106,12 +106,12 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
     if settings is None:
         return
     if settings.claim is None and settings.identity.pair:
-        yield _ABOUT.ok("It names no claim: each device brings a certificate of its own.")
+        yield _ABOUT.ok("It needs no claim: each device brings its own certificate.")
         return
     if settings.claim is None:
         yield _ABOUT.failed(
             "image-no-claim",
-            "Its configuration names no claim: no device made from it can get an identity.",
+            "Its configuration names no claim, so no device made from it can get an identity.",
             root / HOME,
             f"fleet-agent config install --root {word(root)} --cert FILE --key FILE",
         )
@@ -126,7 +126,7 @@ def _claim(root: Path, settings: Settings | None, clock: Clock) -> Findings:
         if not path.exists():
             yield _ABOUT.failed(
                 "image-claim-missing",
-                f"{path} is missing, which the configuration names.",
+                f"{path}, which the configuration names, is missing.",
                 path,
                 "fleet-cloud claim new --out DIR, then "
                 f"fleet-agent config install --root {word(root)} --cert … --key …",
@@ -144,7 +144,7 @@ def _in_unit(root: Path, wanted: Claim) -> Finding:
         return _ABOUT.ok(f"The claim's key comes from {wanted.private_key}.")
     return _ABOUT.failed(
         "credential-not-loaded",
-        f"The configuration names {wanted.private_key}, and no LoadCredential= of the image's unit passes it.",
+        f"The configuration names {wanted.private_key}, but no LoadCredential= of the image's unit passes it.",
         root / f"etc/systemd/system/{unit.NAME}.d",
         f"In a drop-in there, under [Service]: LoadCredential={name}:/etc/credstore/{name}",
     )
@@ -154,7 +154,7 @@ def _package(root: Path) -> Findings:
     if not (root / "usr/bin/fleet-agent").exists():
         yield _ABOUT.warning(
             "image-no-agent",
-            "There is no /usr/bin/fleet-agent in it.",
+            "The image has no /usr/bin/fleet-agent.",
             root / "usr/bin/fleet-agent",
             "Install the package into the image: docs/how-to/bake-an-image.md",
         )

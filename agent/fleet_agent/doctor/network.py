@@ -1,4 +1,4 @@
-"""The way to AWS IoT: the steps of ``session.probe`` as findings, and whether other ports would do."""
+"""The way to AWS IoT: the steps of ``session.probe`` as findings, and whether other ports would work."""
 
 import socket
 
@@ -10,16 +10,16 @@ from fleet_agent.session.route import ALPN_PORT, Route
 
 _ABOUT = Subject("way to AWS IoT")
 _PORTS = (8883, ALPN_PORT)
-# Of the doctor's own words for what a whole session calls by other names.
+# The doctor's own codes for what a session reports under others.
 _CODES = {Stage.NAME: "name-unknown", Stage.PORT: "port-closed"}
 
 
 def check(route: Route, pair: KeyPair | None, now: float) -> Findings:
-    """Goes the way as far as it leads.
+    """Tries each step until one fails.
 
     Args:
-        route: Where to.
-        pair: The certificate to show, which a server of AWS's asks for; None: there is none.
+        route: The way to the endpoint.
+        pair: The certificate to present, which AWS's servers request; None if there is none.
         now: Unix seconds.
     """
     where = f"{route.host}:{route.port}"
@@ -43,7 +43,7 @@ def _other_ports(route: Route) -> Findings:
         try:
             socket.create_connection((route.host, port), timeout=probe.STEP_LIMIT).close()
         except OSError:
-            title = f"TCP {port} does not answer; it is not used."
+            title = f"TCP {port} does not answer; this agent does not use it."
             yield _ABOUT.note("other-port-closed", title, where)
         else:
             yield _ABOUT.ok(f"TCP {port} answers.", where)

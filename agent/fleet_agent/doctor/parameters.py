@@ -1,4 +1,4 @@
-"""Each template parameter: its value, where it comes from, and whether many devices would have the same."""
+"""Each template parameter: its value, its source, and whether many devices would have the same value."""
 
 from fleet_agent import device as parameters_of
 from fleet_agent.config.paths import reserved
@@ -11,7 +11,7 @@ _ABOUT = Subject(CHECK)
 
 
 def check(device: Device) -> Findings:
-    """Looks at each parameter."""
+    """Checks each parameter."""
     if device.settings is None or (wanted := device.settings.provisioning) is None:
         return
     found = parameters_of.examine(
@@ -21,7 +21,7 @@ def check(device: Device) -> Findings:
         reserved=reserved(device.settings, device.environment),
     )
     if not found:
-        yield _ABOUT.ok("The configuration names none.")
+        yield _ABOUT.ok("The configuration has no template parameters.")
     for parameter in found:
         where = f"provisioning.parameters.{parameter.name}"
         if isinstance(parameter, Unusable):
@@ -30,7 +30,7 @@ def check(device: Device) -> Findings:
                 "parameter-unusable",
                 f"{parameter.name} has no usable value: {'; '.join(parameter.reasons)}.",
                 where,
-                "Name another source or a literal there, then see fleet-agent parameters",
+                "Choose another source or a literal, then check with fleet-agent parameters",
             )
             continue
         yield _ABOUT.ok(f"{parameter.name} = {parameter.value}  ({parameter.source})", where)
@@ -39,5 +39,5 @@ def check(device: Device) -> Findings:
                 "parameter-doubtful",
                 f"{parameter.name}: {warning}",
                 where,
-                "Name a better source there: docs/reference/parameters.md",
+                "Choose a better source: docs/reference/parameters.md",
             )

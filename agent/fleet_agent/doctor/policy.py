@@ -1,4 +1,4 @@
-"""What the broker's answers say of a policy: it allows this, or it lacks a statement, which the finding has."""
+"""What the broker's answers show about a policy: it allows this, or lacks the statement that the finding has."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _THING = "${iot:Connection.Thing.ThingName}"
 class Policy:
     """Whose policy it is, and how its statements are written.
 
-    ``name`` stands in topics and is a variable in the policy; ``level``: what a refusal counts for.
+    ``name`` occurs in topics, and is written as a variable in the policy; a refusal is reported with ``level``.
     """
 
     about: Subject
@@ -33,7 +33,7 @@ class Policy:
     def lacks(
         self, action: str, resource: str, words: str, *, is_pattern: bool = False
     ) -> Finding:
-        """The finding that a statement is missing; ``is_pattern``: a wildcard in the resource is ours."""
+        """Returns the finding that a statement is missing; ``is_pattern``: a wildcard in the resource is intended."""
         is_fit = is_pattern or not pasted.is_wild(resource)
         general = resource.replace(self.name, _THING) if self.name else resource
         return Finding(
@@ -42,7 +42,7 @@ class Policy:
             code=NOT_ALLOWED,
             title=f"{words}: the {self.who}'s policy does not allow {action}.",
             where=resource.partition("/")[2],
-            remedy=f"Add this statement to that policy{arns.missing(self.arn)}:"
+            remedy=f"Add this statement to the policy{arns.missing(self.arn)}:"
             if is_fit
             else pasted.WILD,
             statement=self.arn.statement(action, general) if is_fit else None,
@@ -55,7 +55,7 @@ def granted(talk: Conversation, policy: Policy, filters: Sequence[str], general:
     worst = max((code for code in codes if code is not None), default=None)
     if worst is None:
         yield policy.about.warning(
-            "no-suback", "No SUBACK came.", general, "Ask again: fleet-agent doctor --online"
+            "no-suback", "No SUBACK arrived.", general, "Try again: fleet-agent doctor --online"
         )
     elif worst == NOT_AUTHORIZED:
         resource = f"topicfilter/{general}"
@@ -82,16 +82,16 @@ def published(talk: Conversation, policy: Policy, message: Outgoing) -> Findings
         case Unsent() | None:
             yield policy.about.warning(
                 "no-puback",
-                "No PUBACK came.",
+                "No PUBACK arrived.",
                 message.topic,
-                "Ask again: fleet-agent doctor --online",
+                "Try again: fleet-agent doctor --online",
             )
 
 
 def _may_not_publish(talk: Conversation, policy: Policy, message: Outgoing, words: str) -> Finding:
     action = "iot:Publish"
     if message.retain and talk.publish(dataclasses.replace(message, retain=False)) in PUBLISHED:
-        action = "iot:RetainPublish"  # a right of its own
+        action = "iot:RetainPublish"  # a separate right
     return policy.lacks(action, f"topic/{message.topic}", words)
 
 
@@ -100,5 +100,5 @@ def _odd(policy: Policy, words: str, topic: str) -> Finding:
         "topic-refused",
         f"{words}: AWS IoT does not accept {topic}.",
         topic,
-        "144, 143: no topic that AWS IoT takes; 151: a quota; others: ask again",
+        "144, 143: AWS IoT does not allow such a topic; 151: a quota is used up; others: try again",
     )

@@ -1,4 +1,4 @@
-"""The queue of readings: how full, and whether its file is sound. The live file of a running agent is never opened."""
+"""The queue of readings: how full, and whether its file is damaged. The file of a running agent is never opened."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ from fleet_agent.telemetry.damage import refuse_irregular
 from fleet_agent.telemetry.queue import NAME
 
 _ABOUT = Subject("queue")
-_COPIED = 256 << 20  # bytes: a larger file is not copied to be looked at
+_COPIED = 256 << 20  # bytes: a larger file is not copied and checked
 _NEARLY = 0.8
 
 
 def check(device: Device) -> Findings:
-    """Looks at the queue."""
+    """Checks the queue."""
     yield from guarded(_ABOUT, device.state_dir / NAME, lambda: _check(device))
 
 
@@ -32,12 +32,12 @@ def _check(device: Device) -> Findings:
     for aside in sorted(device.state_dir.glob(f"{NAME}.damaged-*[0-9]")):
         yield _ABOUT.warning(
             "queue-set-aside",
-            f"{aside} was damaged and replaced: readings in it were not sent.",
+            f"{aside} was damaged and has been replaced: the readings in it were not sent.",
             aside,
-            f"Look at the disk (journalctl -k), then rm {word(aside)}*",
+            f"Check the disk (journalctl -k), then rm {word(aside)}*",
         )
     if not os.path.lexists(path):
-        yield _ABOUT.ok("There is none yet.", path)
+        yield _ABOUT.ok("There is no queue yet.", path)
     elif trouble := _irregular(path):
         yield _damaged(path, trouble)
     elif holder(device.state_dir) is not None:
@@ -52,7 +52,7 @@ def shown(device: Device) -> dict[str, Any]:
 
 
 def _as_reported(device: Device, path: Path) -> Findings:
-    """By the agent's status, and by its size."""
+    """Judges a running agent's queue by the figures in its status."""
     status = shown(device)
     waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
     if not isinstance(waiting, int) or not isinstance(size, int):
@@ -65,27 +65,27 @@ def _as_reported(device: Device, path: Path) -> Findings:
     if waiting > _NEARLY * bounds.max_messages or size > _NEARLY * bounds.max_bytes:
         yield _ABOUT.warning(
             "queue-nearly-full",
-            f"{waiting} readings wait, {size >> 10} KiB: soon the oldest are dropped.",
+            f"{waiting} readings ({size >> 10} KiB) are waiting: the oldest will soon be dropped.",
             path,
-            "See why nothing is sent: fleet-agent status; or raise telemetry.queue",
+            "See why nothing is sent (fleet-agent status), or raise the limits in telemetry.queue",
         )
     elif dropped:
         yield _ABOUT.warning(
             "readings-dropped",
-            f"{dropped} readings were dropped so far; {waiting} wait.",
+            f"{dropped} readings have been dropped so far; {waiting} are waiting.",
             path,
-            "See why (`dropped` in fleet-agent status --json), or raise telemetry.queue",
+            "See why (`dropped` in fleet-agent status --json), or raise the limits in telemetry.queue",
         )
     else:
-        yield _ABOUT.ok(f"{waiting} readings wait, none was dropped.", path)
+        yield _ABOUT.ok(f"{waiting} readings are waiting; none has been dropped.", path)
 
 
 def _as_found(device: Device, path: Path) -> Findings:
-    """By a copy: with its log beside it, and without a trace on the original."""
+    """Judges a copy of the file, with its log beside it; the original is left untouched."""
     size = path.stat().st_size
     if size > _COPIED:
         yield _ABOUT.note(
-            "queue-large", f"{path} is {size >> 20} MiB: not copied to be looked at.", path
+            "queue-large", f"{path} is {size >> 20} MiB: too large to be copied and checked.", path
         )
         return
     try:
@@ -93,9 +93,9 @@ def _as_found(device: Device, path: Path) -> Findings:
     except OSError as error:  # a read-only root, as containers have it
         yield _ABOUT.note(
             "queue-not-copied",
-            f"There is no room to look at a copy of it: {error.strerror or error}.",
+            f"It was not checked, because there is no room for a copy of it: {error.strerror or error}.",
             path,
-            "Give doctor a folder to write in: TMPDIR=/some/folder fleet-agent doctor",
+            "Name a folder that the doctor can write to:  TMPDIR=/some/folder fleet-agent doctor",
         )
         return
     with made as folder:
@@ -105,11 +105,11 @@ def _as_found(device: Device, path: Path) -> Findings:
                 shutil.copyfile(path.with_name(NAME + suffix), copy.with_name(NAME + suffix))
         trouble = _trouble(copy)
     if holder(device.state_dir) is not None:
-        yield _ABOUT.note("queue-busy", "An agent started meanwhile; ask again.", path)
+        yield _ABOUT.note("queue-busy", "An agent started meanwhile; run the doctor again.", path)
     elif trouble is not None:
         yield _damaged(path, trouble)
     else:
-        yield _ABOUT.ok(f"The file is sound ({size >> 10} KiB).", path)
+        yield _ABOUT.ok(f"The file is undamaged ({size >> 10} KiB).", path)
 
 
 def _damaged(path: Path, trouble: str) -> Finding:
@@ -117,7 +117,7 @@ def _damaged(path: Path, trouble: str) -> Finding:
         "queue-damaged",
         f"{path} is damaged: {trouble}.",
         path,
-        "The agent sets it aside by itself at its next start, and begins a new one; look at the disk "
+        "At its next start the agent sets it aside by itself and creates a new queue; check the disk "
         "(journalctl -k)",
     )
 

@@ -1,8 +1,8 @@
-"""What of a text or a document may leave the device: known-good fields of documents, and of free text all but secrets.
+"""What of a text or a document may leave the device: known fields of documents, and free text without its secrets.
 
-A document is rewritten from the fields that are known to hold no secret; what is not known stays here. Free text,
-such as the journal, is the agent's own words; what could be a secret in it is taken out, by pattern and by the very
-words of the secrets that this device has.
+A document is rewritten with only the fields that are known to hold no secret; all others stay here. From free text,
+such as the journal, whatever could be a secret is removed: by pattern, and by comparison with the secrets that this
+device has.
 """
 
 import re
@@ -14,13 +14,13 @@ _URL_END = r"\s\"'<>|"
 _PATTERNS = (
     # PEM of any private key, whole or cut off
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), GONE),
-    # scheme://user:password@host, whatever stands in the password
+    # scheme://user:password@host, whatever the password contains
     (re.compile(rf"(\b[a-z][a-z0-9+.-]*://)[^{_URL_END}]*@", re.IGNORECASE), rf"\1{GONE}@"),
     # pin-value of PKCS#11
     (re.compile(r"(pin-value=)[^&;\s\"']+", re.IGNORECASE), rf"\1{GONE}"),
     # a JSON web token
     (re.compile(r"\beyJ[\w-]{5,}\.[\w-]*\.?[\w-]*", re.ASCII), GONE),
-    # AWS's access keys, which say what they are
+    # AWS's access keys, which have a known prefix
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"), GONE),
     # our own tokens for AWS credentials over HTTP
     (re.compile(r"\b\d{1,10}\.[0-9a-f]{64}\b", re.ASCII), GONE),
@@ -29,12 +29,12 @@ _PATTERNS = (
     # AWS's ownership tokens are long and of this alphabet; certificate ids, 64 hex digits, stay
     (re.compile(r"(?<![\w+-])(?![0-9a-f]{64}(?![\w+-]))(?=[\w+-]*\d)[\w+-]{64,}={0,2}(?![\w+-])", re.ASCII), GONE),
 )  # fmt: skip
-# A name of a secret, and what follows it: on its line, and as a list or block below it.
+# The name of a secret, and what follows it: on its line, and as a list or block below it.
 _NAMED = re.compile(
     r"(?i)^(?P<before>.*?[\w.-]*(?:pass(?:word|wd|phrase)|passwd|secret|token|api[-_ ]?key|credential|private[-_ ]?key"
     r"|\bpin\b|_pin\b|\bpin_)[\w.-]*[\"']?\s*[:=]\s*)(?P<value>.*)$"
 )
-# What a known name holds that is no secret: a path, a reference, nothing.
+# Values after such a name that are not secret: a path, a reference, nothing.
 _HARMLESS = re.compile(
     r"(?i)^[\"']?(?:null|none|true|false|/[\w./-]*|credential:[\w.-]*|pkcs11:[^?\s]*)?[\"']?[,}\]]?\s*$"
 )
@@ -42,7 +42,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 
 
 def redact(text: str, known: Iterable[str]) -> str:
-    """Takes secrets out of free text, those that are known among them; certificates, which are public, stay whole."""
+    """Removes secrets from free text, including the ``known`` ones; certificates, which are public, stay whole."""
     kept = _CERTIFICATE.findall(text)
     parts = _CERTIFICATE.split(text)
     for index, part in enumerate(parts):
@@ -58,7 +58,7 @@ def redact(text: str, known: Iterable[str]) -> str:
 
 
 def _without_named(lines: list[str]) -> Iterator[str]:
-    """The lines without what stands behind a secret's name, and without what is indented, or a list, below it."""
+    """Yields the lines without what follows a secret's name, and without an indented block or a list below it."""
     below: int | None = None
     for line in lines:
         indent = len(line) - len(line.lstrip())
@@ -82,12 +82,12 @@ def _without_named(lines: list[str]) -> Iterator[str]:
 
 
 def keep(value: object, fields: Iterable[str], clean: Callable[[str], str]) -> object:
-    """A document of the fields that are known, all others without their values.
+    """Returns a document with its known fields; all others lose their values.
 
     Args:
-        value: As the parser of JSON or YAML gave it.
-        fields: The keys whose values may leave; a mapping below one that ends in ``/`` has keys of its own choosing.
-        clean: What is still done to each text.
+        value: As the parser of JSON or YAML returned it.
+        fields: The keys whose values may leave; a mapping below a key that ends in ``/`` may have any keys.
+        clean: Applied to each text that stays.
     """
     known = frozenset(fields)
 

@@ -1,4 +1,4 @@
-"""Owners and modes: of the state directory, and of what the agent's user reads. Each finding has its fix."""
+"""Owners and modes of the state directory, and of what the agent's user reads. Findings come with their fix."""
 
 import os
 import stat
@@ -26,13 +26,13 @@ _MANY = 3  # names of a list
 
 
 def check(device: Device) -> Findings:
-    """Looks at owners and modes, as whoever runs the doctor."""
+    """Checks owners and modes, as the user who runs the doctor."""
     if device.is_anothers:
         yield _ABOUT.failed(
             "state-owner",
-            f"{device.state_dir} is another user's, and you are user {os.geteuid()}: what is in it was not looked at.",
+            f"{device.state_dir} belongs to another user; as user {os.geteuid()} you cannot check what is in it.",
             device.state_dir,
-            "Run as root or as that user: sudo fleet-agent doctor",
+            "Run the doctor as root or as that user: sudo fleet-agent doctor",
         )
         return
     yield from guarded(_ABOUT, device.state_dir, lambda: _summed_up(device))
@@ -41,7 +41,9 @@ def check(device: Device) -> Findings:
 def _summed_up(device: Device) -> Findings:
     refuse_foreign_link(device.state_dir)
     found = [*_state(device.state_dir), *_read_by_agent(device), *_secrets(device)]
-    yield from found or [_ABOUT.ok("Everything belongs to the right user, and only to that one.")]
+    yield from found or [
+        _ABOUT.ok("Everything belongs to the right user, and nobody else has access.")
+    ]
 
 
 # The state directory -------------------------------------------------------------------------------------------------
@@ -59,7 +61,7 @@ def _state(folder: Path) -> Findings:
     for name in _below(folder):
         try:
             found = (folder / name).lstat()
-        except FileNotFoundError:  # a running agent's, replaced or removed meanwhile
+        except FileNotFoundError:  # a running agent replaced or removed it meanwhile
             continue
         if stat.S_ISLNK(found.st_mode):
             continue
@@ -74,18 +76,18 @@ def _top(folder: Path, found: os.stat_result) -> Findings:
     if not others or wanted == mode:
         yield from _moded(folder, ".", found, wanted=wanted)
         return
-    # Somebody else's folder, too, be it by mistake: `state_dir: /` is not to be closed to all.
+    # Others use this folder, too, perhaps by mistake: after `state_dir: /`, --fix must not close / to everybody.
     names = ", ".join(others[:_MANY]) + (", …" if len(others) > _MANY else "")
     yield _ABOUT.failed(
         "state-shared",
-        f"{folder} has mode {mode:04o} and holds what is not the agent's ({names}).",
+        f"{folder} has mode {mode:04o} and contains files that are not the agent's ({names}).",
         folder,
-        f"Give the agent a folder of its own, and move its files there: state_dir: {folder / 'fleet-agent'}",
+        f"Give the agent its own folder, and move its files there: state_dir:  {folder / 'fleet-agent'}",
     )
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """What the agent keeps there; what else lies in the folder is not judged, and never changed."""
+    """Yields the agent's files; other files in the folder are not judged, and never changed."""
     for path in contents.tree(folder):
         name = path.relative_to(folder)
         if name.parts[0] not in _SHOWN:
@@ -110,7 +112,7 @@ def _owned(base: Path, name: str, found: os.stat_result, owner: tuple[int, int])
     path = _path(base, name)
     return _ABOUT.failed(
         "state-owner",
-        f"{path} belongs to user {found.st_uid}; the agent's is user {owner[0]}.",
+        f"{path} belongs to user {found.st_uid}; the agent runs as user {owner[0]}.",
         path,
         f"chown {owner[0]}:{owner[1]} {word(path)}   ({_FIX})",
         Fix(base=base, name=name, owner=owner),
@@ -123,15 +125,13 @@ def _moded(base: Path, name: str, found: os.stat_result, *, wanted: int) -> Find
         return
     is_secret = Path(name).name in _SECRET and mode & _OTHERS
     if too_much := mode & ~wanted & _OTHERS:
-        fault = (
-            f"others than the agent can {'read' if too_much & _READERS & ~_WRITE else 'change'} it"
-        )
+        fault = f"users other than the agent can {'read' if too_much & _READERS & ~_WRITE else 'change'} it"
     else:
         fault = "the agent cannot read and write it"
     code = "key-readable" if is_secret else "state-mode"
     yield _ABOUT.failed(
         code,
-        f"{path} has mode {mode:04o}: {fault}; {wanted:04o} is right.",
+        f"{path} has mode {mode:04o}: {fault}; it should be {wanted:04o}.",
         path,
         f"chmod {wanted:o} {word(path)}   ({_FIX})",
         Fix(base=base, name=name, mode=wanted),
@@ -146,7 +146,7 @@ def _path(base: Path, name: str) -> Path:
 
 
 def _read_by_agent(device: Device) -> Findings:
-    """Only root can judge for another user, and put it right."""
+    """Checks what the agent's user can read; only root can judge and correct that for another user."""
     user = agent_user(device.state_dir)
     if os.geteuid() != 0 or user is None:
         return
@@ -157,23 +157,21 @@ def _read_by_agent(device: Device) -> Findings:
                 continue
             unreadable = _unreadable(device, part, found, user)
             yield unreadable
-            if unreadable.fix is None:  # what lies below is to move
+            if unreadable.fix is None:  # the files below are to be moved
                 break
 
 
 def _unreadable(
     device: Device, part: Path, found: os.stat_result, user: tuple[int, int]
 ) -> Finding:
-    """A file, or a folder on the way to it; opened by --fix where it is the agent's own business."""
+    """Returns the finding for a file, or a folder on the path to it; --fix opens only the agent's own."""
     mode = stat.S_IMODE(found.st_mode) | (0o050 if part.is_dir() else 0o040)
     title = (
         f"{part} cannot be read by the agent's user {user[0]} "
         f"(owner {found.st_uid}:{found.st_gid}, mode {stat.S_IMODE(found.st_mode):04o})."
     )
     if stat.S_ISDIR(found.st_mode) and not part.is_relative_to(device.config.parent):
-        remedy = (
-            f"Put what is in it beside {device.config}, and name it there; or let that user pass."
-        )
+        remedy = f"Move the file into {device.config.parent} and name it there; or let that user enter the folder."
         return _ABOUT.failed("not-readable-by-agent", title, part, remedy)
     return _ABOUT.failed(
         "not-readable-by-agent",
@@ -197,7 +195,7 @@ def _files_read(device: Device) -> Iterator[Path]:
 
 
 def claim_files(device: Device) -> Iterator[Path]:
-    """The claim's files, those that are files."""
+    """Yields the claim's paths, without references such as systemd credentials."""
     claim = device.settings.claim if device.settings else None
     for reference in (claim.certificate, claim.private_key) if claim else ():
         if reference.startswith("/"):
@@ -205,7 +203,7 @@ def claim_files(device: Device) -> Iterator[Path]:
 
 
 def secret_files(device: Device) -> Iterator[Path]:
-    """The files with secrets that the configuration names."""
+    """Yields the files with secrets that the configuration names."""
     for secret in secrets(device.settings) if device.settings else ():
         if secret.reference.startswith("/"):
             yield Path(secret.reference)
@@ -229,12 +227,12 @@ def _secrets(device: Device) -> Findings:
 
 
 def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) -> Findings:
-    """Whether everybody on the device could take a secret, which lies at ``path`` here.
+    """Checks that not everybody on the device can read a secret, which is at ``path`` here.
 
     Args:
         path: Where it is.
         secret: What it is.
-        user: The agent's, which must go on reading it; None: whoever owns it does.
+        user: The agent's user, who must still be able to read it; None if the file's owner reads it.
     """
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)
@@ -246,7 +244,7 @@ def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) ->
         wanted, owner, group = wanted | 0o040, (-1, user[1]), f"chgrp {user[1]} {word(path)}; "
     yield _ABOUT.failed(
         secret.code,
-        f"{path} is readable by all (mode {mode:04o}): whoever is on a device has {secret.words}.",
+        f"All users can read {path} (mode {mode:04o}): whoever is on the device can take {secret.words}.",
         path,
         f"{group}chmod {wanted:o} {word(path)}   ({_FIX})",
         Fix(base=path.parent, name=path.name, mode=wanted, owner=owner),

@@ -55,22 +55,22 @@ NEEDED = {
         "RegisterThingResponse",
     ),
 }
-# what is used where it is there → what is lost without it
+# used if the SDK has it → what is lost without it
 OPTIONAL = {
     "awscrt.io.Pkcs11Lib": "keys in a PKCS#11 token cannot be used",
-    "awscrt.mqtt5.PublishAcknowledgementControlHandle": "a message counts as received before its handler has it",
+    "awscrt.mqtt5.PublishAcknowledgementControlHandle": "a message is acknowledged to AWS before its handler has it",
 }
 
 
 def check() -> Findings:
-    """Looks at the SDK."""
+    """Checks the SDK."""
     missing = list(_missing())
     for name in missing:
         yield _ABOUT.failed(
-            "sdk-incomplete", f"{name} is missing in the AWS IoT SDK here.", name, REMEDY
+            "sdk-incomplete", f"The AWS IoT SDK installed here lacks {name}.", name, REMEDY
         )
     if not missing:
-        yield _ABOUT.ok(f"It has all that a session needs ({_version('awscrt')}).")
+        yield _ABOUT.ok(f"It has everything that a session needs ({_version('awscrt')}).")
         yield from _optional()
 
 
@@ -83,7 +83,7 @@ def _missing() -> Iterator[str]:
     for module, names in NEEDED.items():
         try:
             loaded = importlib.import_module(module)
-        except Exception:  # noqa: BLE001 - a broken installation raises what it likes
+        except Exception:  # noqa: BLE001 - a broken installation raises anything
             yield module
             continue
         yield from (f"{module}.{name}" for name in names if not hasattr(loaded, name))
@@ -93,7 +93,7 @@ def _optional() -> Findings:
     for name, loss in OPTIONAL.items():
         module, _, attribute = name.rpartition(".")
         if not hasattr(importlib.import_module(module), attribute):
-            yield _ABOUT.note("sdk-old", f"There is no {name}: {loss}.", name)
+            yield _ABOUT.note("sdk-old", f"The SDK has no {name}: {loss}.", name)
 
 
 def _version(module: str) -> str:

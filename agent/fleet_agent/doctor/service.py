@@ -16,7 +16,7 @@ from fleet_agent.statedir.filesystem import BOOTED
 from fleet_agent.statedir.lock import holder
 
 _ABOUT = Subject("service")
-# A problem's severity, as the agent shows it → what makes a finding of it.
+# A problem's severity in the agent's status → what makes a finding of it.
 _LEVELS: Mapping[str, Callable[[str, str, object, str], Finding]] = {
     Severity.ERROR.value: _ABOUT.failed,
     Severity.WARNING.value: _ABOUT.warning,
@@ -45,7 +45,7 @@ def ask(*words: str) -> str | None:
 
 
 def check_unit(device: Device) -> Findings:
-    """Checks the unit as systemd shows it; nothing where systemd does not run."""
+    """Checks the unit as systemd shows it; finds nothing where systemd does not run."""
     if device.root != Path("/") or not BOOTED.is_dir():
         return
     shown = ask(
@@ -56,7 +56,9 @@ def check_unit(device: Device) -> Findings:
         return
     found = [*_state(state), *_verified()]
     yield from found or [
-        _ABOUT.ok(f"systemd has it {state.get('ActiveState')}, {state.get('UnitFileState')}.")
+        _ABOUT.ok(
+            f"systemd reports it as {state.get('ActiveState')}, {state.get('UnitFileState')}."
+        )
     ]
 
 
@@ -71,7 +73,7 @@ def _state(state: dict[str, str]) -> Findings:
     if state.get("NeedDaemonReload") == "yes":
         yield _ABOUT.warning(
             "service-stale",
-            "The unit's files changed since systemd read them.",
+            "The unit's files have changed since systemd read them.",
             NAME,
             "systemctl daemon-reload; systemctl restart fleet-agent",
         )
@@ -105,7 +107,7 @@ def _agent(device: Device) -> Findings:
     process = holder(device.state_dir)
     if process is None:
         yield _ABOUT.note(
-            "agent-not-running", "No agent runs.", remedy="systemctl start fleet-agent"
+            "agent-not-running", "No agent is running.", remedy="systemctl start fleet-agent"
         )
         return
     status = queue.shown(device)
@@ -117,7 +119,9 @@ def _agent(device: Device) -> Findings:
         yield found(code, title, where, remedy)
     if not status:
         yield _ABOUT.note(
-            "status-missing", f"An agent runs (process {process}) and shows nothing.", where
+            "status-missing",
+            f"An agent is running (process {process}) but has not written its status.",
+            where,
         )
     elif not problems:
-        yield _ABOUT.ok(f"The agent runs (process {process}): {status.get('doing')}.", where)
+        yield _ABOUT.ok(f"The agent is running (process {process}): {status.get('doing')}.", where)

@@ -1,4 +1,4 @@
-"""``fleet-agent.socket``, by the files that systemd reads: does it make the socket that the configuration wants?"""
+"""``fleet-agent.socket``, by the files that systemd reads: does it create the socket that the configuration needs?"""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _RELOAD = "then: systemctl daemon-reload; systemctl stop fleet-agent.socket flee
 
 
 def check(device: Device) -> Findings:
-    """Looks at it, where the configuration takes readings of local programs."""
+    """Checks it if the configuration takes readings from local programs."""
     found = unit.files_of(device.root, NAME)
     settings = device.settings
     if not found or settings is None or not any(_sources(settings)):
@@ -37,7 +37,7 @@ def _check(settings: Settings, found: list[Path]) -> Findings:
     if found[0].is_symlink() and str(found[0].readlink()) == "/dev/null":
         yield _ABOUT.warning(
             "socket-masked",
-            f"{NAME} is masked: while the agent restarts, programs are refused.",
+            f"{NAME} is masked: while the agent restarts, programs cannot connect.",
             found[0],
             f"systemctl unmask {NAME}; {_RELOAD}",
         )
@@ -52,16 +52,16 @@ def _check(settings: Settings, found: list[Path]) -> Findings:
     if made != wanted:
         yield _ABOUT.warning(
             "socket-group",
-            f"The configuration gives the socket to the group {wanted}, and {NAME} makes it for {made}.",
+            f"The configuration gives the socket to the group {wanted}, but {NAME} creates it for {made}.",
             found[-1],
             f"In a drop-in of {folder}, under [Socket]: SocketGroup={wanted}, {_RELOAD}",
         )
     else:
-        yield _ABOUT.ok(f"{NAME} makes the socket for the group {made}.", found[0])
+        yield _ABOUT.ok(f"{NAME} creates the socket for the group {made}.", found[0])
     if settings.runtime_dir not in (None, str(SERVICE_RUNTIME_DIR)):
         yield _ABOUT.warning(
             "socket-elsewhere",
-            f"The agent listens in {settings.runtime_dir}, but {NAME} in {SERVICE_RUNTIME_DIR}: no reading arrives.",
+            f"The agent listens in {settings.runtime_dir}, but {NAME} in {SERVICE_RUNTIME_DIR}: no readings arrive.",
             found[0],
-            f"Leave runtime_dir out, or: systemctl disable --now {NAME}",
+            f"Remove runtime_dir from the configuration, or: systemctl disable --now {NAME}",
         )

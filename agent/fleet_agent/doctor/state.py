@@ -10,11 +10,11 @@ from fleet_agent.statedir import filesystem
 
 _ABOUT = Subject("state directory")
 _LEAST = 1 << 20  # bytes: an identity and a ledger
-_MOVE = "Free some space (df -h), or put state_dir on a larger disk."
+_MOVE = "Free some space (df -h) or inodes (df -i), or put state_dir on a larger disk."
 
 
 def check(device: Device) -> Findings:
-    """Looks at the place; before anything was written there, at the nearest folder that exists."""
+    """Checks the state directory; if it does not exist yet, the nearest folder above that does."""
     folder = device.state_dir
     if os.path.lexists(folder) and not folder.is_dir():
         yield _ABOUT.failed(
@@ -31,16 +31,16 @@ def check(device: Device) -> Findings:
     ):
         yield _ABOUT.failed(
             "runtime-not-a-folder",
-            f"{runtime} is not a folder, and the agent shows its status there.",
+            f"{runtime} is not a folder, but the agent needs one there for its status.",
             runtime,
-            "Set runtime_dir to another place; or, where it is a leftover of the agent's: "
+            "Set runtime_dir to another place; or, if the file is left over from the agent: "
             f"{files.move_aside(runtime)}",
         )
     yield from guarded(_ABOUT, folder, lambda: _persistent(folder))
     yield from guarded(_ABOUT, folder, lambda: _space(device))
     if not folder.exists():
         yield _ABOUT.note(
-            "state-not-there", f"{folder} does not exist yet: the first start makes it.", folder
+            "state-not-there", f"{folder} does not exist yet: the first start creates it.", folder
         )
         return
     yield from guarded(_ABOUT, folder, lambda: _writable(folder))
@@ -52,10 +52,10 @@ def _persistent(folder: Path) -> Findings:
             "state-not-judged",
             warning,
             folder,
-            "If it is not, put state_dir on a persistent partition: docs/how-to/bake-an-image.md",
+            "If it does not survive, put state_dir on a persistent partition: docs/how-to/bake-an-image.md",
         )
     else:
-        yield _ABOUT.ok(f"{folder} outlasts a reboot.", folder)
+        yield _ABOUT.ok(f"{folder} survives a reboot.", folder)
 
 
 def _space(device: Device) -> Findings:
@@ -66,14 +66,14 @@ def _space(device: Device) -> Findings:
     free = found.f_bavail * found.f_frsize
     bound = device.settings.telemetry.queue.max_bytes if device.settings else 0
     if free < _LEAST or (found.f_files and not found.f_favail):
-        left = f"{free // 1024} KiB" if free < _LEAST else "no inode"
+        left = f"only {free // 1024} KiB" if free < _LEAST else "no inodes"
         yield _ABOUT.failed(
             "state-full", f"The disk of {device.state_dir} has {left} left.", folder, _MOVE
         )
     elif free < bound:
         yield _ABOUT.warning(
             "state-space",
-            f"The disk of {device.state_dir} has {free >> 20} MiB left; the queue may take {bound >> 20} MiB.",
+            f"The disk of {device.state_dir} has {free >> 20} MiB left, but the queue may need {bound >> 20} MiB.",
             folder,
             f"{_MOVE} Or lower telemetry.queue.max_bytes.",
         )

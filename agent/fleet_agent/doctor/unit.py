@@ -43,14 +43,14 @@ def check(device: Device) -> Findings:
     if not found:
         yield _ABOUT.note(
             "unit-none",
-            f"{NAME} is not installed here.",
-            remedy="As a service: docs/how-to/run-as-a-service.md",
+            f"{NAME} is not installed.",
+            remedy="To install it: docs/how-to/run-as-a-service.md",
         )
         return
     if device.root == Path("/") and not BOOTED.is_dir():
         # A container: whoever starts the agent there decides what it may do, and as whom.
         yield _ABOUT.note(
-            "unit-unused", f"systemd does not run here, so {NAME} is not looked at.", found[0]
+            "unit-unused", f"systemd is not running here, so {NAME} is not checked.", found[0]
         )
         return
     yield from guarded(_ABOUT, found[0], lambda: _check(device, found))
@@ -60,7 +60,7 @@ def _check(device: Device, found: list[Path]) -> Findings:
     if found[0].is_symlink() and str(found[0].readlink()) == "/dev/null":
         yield _ABOUT.failed(
             "unit-masked",
-            f"{NAME} is masked: it never starts.",
+            f"{NAME} is masked, so it never starts.",
             found[0],
             f"systemctl unmask {NAME}",
         )
@@ -76,8 +76,8 @@ def _check(device: Device, found: list[Path]) -> Findings:
         findings += [*_credentials(device.settings, lines), *_state_dir(device.settings, lines)]
     yield from findings
     if not findings:
-        drop_ins = ", ".join(path.name for path in found[1:]) or "no drop-in"
-        yield _ABOUT.ok(f"{found[0]} fits ({drop_ins}).", found[0])
+        drop_ins = ", ".join(path.name for path in found[1:]) or "no drop-ins"
+        yield _ABOUT.ok(f"{found[0]} is right ({drop_ins}).", found[0])
 
 
 def _read(path: Path) -> tuple[Lines, list[Finding]]:
@@ -85,12 +85,12 @@ def _read(path: Path) -> tuple[Lines, list[Finding]]:
     strays: list[Finding] = []
     for line in unit_file.lines(files.read_given(path).decode(errors="replace")):
         if not line.section or not line.is_assignment:
-            fault = "stands before any section" if line.is_assignment else "is no assignment"
+            fault = "is above the first section" if line.is_assignment else "is not an assignment"
             shown = f"the line {line.key!r}" if line.key.isidentifier() else "a line"
             strays.append(
                 _ABOUT.failed(
                     "drop-in-line",
-                    f"{path}: {shown} {fault}: systemd leaves it out.",
+                    f"{path}: {shown} {fault}, so systemd ignores it.",
                     path,
                     f"Put [Service] above it, {_RELOAD}",
                 )
@@ -106,7 +106,7 @@ def _misnamed(root: Path) -> Findings:
             if path.suffix != ".conf":
                 yield _ABOUT.warning(
                     "drop-in-name",
-                    f"{path} is not read: a drop-in's name ends in .conf.",
+                    f"systemd ignores {path}: a drop-in's name must end in .conf.",
                     path,
                     f"{pasted.command('mv', path, path.with_suffix('.conf'))}, {_RELOAD}",
                 )
@@ -129,7 +129,7 @@ def _user(device: Device, lines: Lines) -> Findings:
             "unit-user-root",
             "The service runs as root.",
             path,
-            f"Take `User=` out of the drop-in (the unit has User={USER}), {_RELOAD}",
+            f"Remove `User=` from the drop-in (the unit has User={USER}), {_RELOAD}",
         )
         return
     owner = agent_user(device.state_dir)
@@ -137,7 +137,7 @@ def _user(device: Device, lines: Lines) -> Findings:
     if owner is not None and device.state_dir.exists() and _number(name) not in (None, owner[0]):
         yield _ABOUT.failed(
             "unit-user",
-            f"The service runs as {name}, and {device.state_dir} belongs to user {owner[0]}.",
+            f"The service runs as {name}, but {device.state_dir} belongs to user {owner[0]}.",
             path,
             f"{pasted.command('chown', '-R', f'{name}:', device.state_dir)}, or change User=, {_RELOAD}",
         )
@@ -156,7 +156,7 @@ def loads(root: Path, name: str) -> bool:
     """Whether the unit, by its files, passes this credential.
 
     Raises:
-        OSError: One cannot be read.
+        OSError: One of its files cannot be read.
     """
     lines = [line for path in files_of(root) if path.is_file() for line in _read(path)[0]]
     return name in _loaded(lines)
@@ -177,7 +177,7 @@ def _credentials(settings: Settings, lines: Lines) -> Findings:
         if reference.startswith(CREDENTIAL) and name not in loaded and not imported:
             yield _ABOUT.failed(
                 "credential-not-loaded",
-                f"The configuration names {reference}, and no LoadCredential= of the unit passes it.",
+                f"The configuration names {reference}, but no LoadCredential= of the unit passes it.",
                 f"/etc/systemd/system/{NAME}.d",
                 f"In a drop-in, under [Service]: LoadCredential={name}:/etc/credstore/{name}, {_RELOAD}",
             )

@@ -1,4 +1,4 @@
-"""A bundle put into S3, below the thing's own name, with AWS credentials for the device's identity."""
+"""Uploading a bundle to S3, below the thing's name, with AWS credentials for the device's identity."""
 
 import os
 import re
@@ -30,7 +30,7 @@ LIMIT = 120.0  # seconds
 _DEFAULT_REGION = "us-east-1"
 _MOVED = (301, 307, 400)  # S3's answers to a request in another region than the bucket's
 _OK, _SERVER = 200, 500
-# It becomes part of the host that the device's credentials go to.
+# It becomes part of the host name that the device's credentials are sent to.
 _REGION_NAME = re.compile(r"[a-z0-9-]{1,32}")
 
 
@@ -53,20 +53,20 @@ def check(url: str) -> None:
 def put(
     url: str, body: bytes, settings: Settings, thing: str, keys: Mapping[str, object], now: float
 ) -> str:
-    """Puts a bundle there; returns where it is.
+    """Uploads a bundle; returns its address.
 
     Args:
         url: ``s3://BUCKET/PREFIX``.
         body: The bundle.
         settings: For the proxy, the CA and the region.
-        thing: The device's.
-        keys: AWS credentials, as `credential_process` has them.
+        thing: The device's thing name.
+        keys: AWS credentials, as `credential_process` prints them.
         now: Unix seconds.
 
     Raises:
-        AgentError: It is not there; says why.
+        AgentError: It could not be uploaded.
     """
-    from fleet_agent.session import s3  # the SDK, which the doctor does without where it is broken
+    from fleet_agent.session import s3  # imports the SDK, without which the doctor must work
 
     bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
     name = f"bundle-{text(now).replace(':', '')}.tar.gz"
@@ -98,7 +98,7 @@ def _region(settings: Settings) -> str:
 
 
 def _place(settings: Settings, bucket: str, key: str, region: str) -> tuple[Route, str]:
-    """The way to S3, and the object's path there."""
+    """Returns the way to S3, and the object's path there."""
     path = f"/{quote(key, safe='/-_.~')}"
     given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if given:
@@ -118,7 +118,7 @@ def _error(answer: "Answer", bucket: str, key: str) -> AgentError:
     if answer.status is None:
         return UnreachableError(
             f"No answer from S3 for {where}: {answer.error}.",
-            remedy="Check that S3 is reached from here, and the proxy if there is one.",
+            remedy="Check that S3 can be reached from here, and the proxy if there is one.",
             code="s3-no-answer",
         )
     code = re.search(rb"<Code>(\w{1,64})</Code>", answer.body)
@@ -131,6 +131,6 @@ def _error(answer: "Answer", bucket: str, key: str) -> AgentError:
     things = printable("/".join((bucket, *folders, "${credentials-iot:ThingName}", "*")), 200)
     return RefusedError(
         f"S3 does not accept {where}: {words}.",
-        remedy=f"The role must allow s3:PutObject on arn:aws:s3:::{things}, and the bucket must be there.",
+        remedy=f"The role must allow s3:PutObject on arn:aws:s3:::{things}, and the bucket must exist.",
         code="s3-refused",
     )

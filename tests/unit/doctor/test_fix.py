@@ -141,7 +141,7 @@ def test_a_mode_that_did_not_take_is_not_called_fixed(tmp_path: Path) -> None:
     )
     level, title = done.stdout.splitlines()
     assert level == Level.FAILED.value
-    assert "keeps no modes" in title
+    assert "does not keep modes" in title
 
 
 FIX = """

@@ -84,4 +84,4 @@ def test_claim_that_is_to_be_deleted_has_its_price(bench: Bench) -> None:
     bench.save(claim={**bench.settings["claim"], "after_success": "delete"})
     (found,) = [each for each in bench.examine() if each.code == "claim-deletes"]
     assert found.level is Level.NOTE
-    assert "does not come back by itself" in found.title
+    assert "cannot recover by itself" in found.title

@@ -30,7 +30,7 @@ def test_the_state_directory_is_anothers(bench: Bench) -> None:
         found = bench.examine()
     failed = [each for each in found if each.level is Level.FAILED]
     assert [each.code for each in failed] == ["state-owner"]
-    assert "another user's" in failed[0].title
+    assert "belongs to another user" in failed[0].title
     assert "sudo fleet-agent doctor" in failed[0].remedy
     assert not [each for each in found if each.level is Level.WARNING]
 
