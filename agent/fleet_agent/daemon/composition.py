@@ -166,7 +166,7 @@ class Composition:
                 prometheus=Path(metrics) if metrics else None,
                 reserved=self._reserved,
             ),
-            chores=[self._starts(publisher), *self._reaper(), *self._unserved(sources)],
+            chores=[self._starts(publisher), *self._unserved(sources)],
         )
 
     def _vending(self) -> "list[Service]":
@@ -279,14 +279,6 @@ class Composition:
 
             listener = self._process.listeners.listen(path)
             yield Unserved(listener, self._process.mailbox, self._clock)
-
-    def _reaper(self) -> list[Actor]:
-        """The reaper of orphans, where this is process 1 of a container."""
-        if os.getpid() != 1:
-            return []
-        from fleet_agent.programs.reaper import Reaper
-
-        return [Reaper(self._process.mailbox, self._clock)]
 
     def _sources(self, publisher: Publisher, topics: OwnTopics) -> list[Source]:
         return build.build(

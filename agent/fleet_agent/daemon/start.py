@@ -4,6 +4,8 @@ The order is what a boot costs: an identity that is there connects while the res
 """
 
 import gc
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -109,6 +111,11 @@ def _mailbox(clock: Clock) -> Mailbox:
     mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
     mailbox.stop_on_signals()
     mailbox.take_requests_by_signal()
+    if os.getpid() == 1:
+        # Of a container: orphans are ours, from the first wait on.
+        from fleet_agent.programs.reaper import reap
+
+        mailbox.act_on(signal.SIGCHLD, reap)
     return mailbox
 
 

@@ -39,6 +39,15 @@ class _Stop:
     """The event that a stop signal leaves."""
 
 
+class _Chore:
+    """The event that a signal leaves for whoever waits."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+
 class Ready:
     """A watched descriptor is ready; ``act`` is its owner's callback."""
 
@@ -152,6 +161,11 @@ class Mailbox:
             signal.signal(number, ask_to_stop)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
+    def act_on(self, number: signal.Signals, act: Callable[[], object]) -> None:
+        """Has ``act`` called now and after each such signal, within ``wait``, whoever waits, and for what."""
+        signal.signal(number, lambda _number, _frame: self.put(_Chore(act)))
+        self.put(_Chore(act))
+
     @property
     def is_stopping(self) -> bool:
         """Whether the agent was asked to end, taken or not."""
@@ -191,6 +205,8 @@ class Mailbox:
                 # Whoever sends without end does not keep the one who waits.
                 if left <= 0 and not self._events:
                     return None
+            elif isinstance(event, _Chore):
+                event.act()
             elif isinstance(event, _Stop):
                 self._stopping = True
             elif isinstance(event, ReloadRequested | RotateRequested) and not takes_requests:

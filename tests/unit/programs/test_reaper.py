@@ -1,7 +1,11 @@
 """The ends of programs that nobody waits for, in a process that orphans come to."""
 
+import os
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 # A process becomes one by PR_SET_CHILD_SUBREAPER, too, which needs no root.
 PROGRAM = """
@@ -72,5 +76,51 @@ print("done")
 def test_orphans_are_reaped_and_own_programs_are_left_to_who_waits_for_them() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
+
+
+# What `unshare -pf` and some containers run: process 1, and a /proc where it has another number.
+ELSEWHERE = """
+import os, signal
+from fleet_agent.clock import SystemClock
+from fleet_agent.process.mailbox import Mailbox
+from fleet_agent.programs import launch
+from fleet_agent.programs.reaper import reap
+
+assert os.getpid() == 1 != int(os.readlink("/proc/self"))
+clock = SystemClock()
+mailbox = Mailbox(clock)
+hiding = launch.start(["true"])
+os.waitid(os.P_PID, hiding.pid, os.WEXITED | os.WNOWAIT)
+# Whoever waits for something else, such as a walk.
+mailbox.act_on(signal.SIGCHLD, reap)
+orphan = launch.start(["sh", "-c", "sleep 0.3 >/dev/null 2>&1 & echo $!"])
+number = int(orphan.stdout.readline())
+orphan.wait()
+until = clock.monotonic() + 30
+while clock.monotonic() < until:
+    mailbox.wait(clock.monotonic() + 0.05)
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        break
+else:
+    raise AssertionError("the orphan is still there")
+assert hiding.wait() == 0
+print("done")
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="takes root and unshare"
+)
+def test_orphans_are_reaped_by_whoever_waits_also_under_another_proc() -> None:
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", ELSEWHERE],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.stdout == "done\n", done.stderr
