@@ -36,5 +36,7 @@ def _ended_children() -> Iterator[int]:
             # The name, in parentheses, may hold anything.
             state, parent, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
             if state == "Z" and parent == us:
-                numbers = (folder / "status").read_text().rpartition("NSpid:")[2].partition("\n")[0]
+                numbers = (
+                    (folder / "status").read_text().rpartition("NSpid:")[2].partition("\n")[0]
+                )
                 yield int(numbers.split()[-1])
