@@ -35,10 +35,6 @@ class RotateRequested:
     """The event that SIGUSR1 leaves."""
 
 
-class _Stop:
-    """The event that a stop signal leaves."""
-
-
 class _Chore:
     """The event that a signal leaves for whoever waits."""
 
@@ -46,6 +42,10 @@ class _Chore:
 
     def __init__(self, act: Callable[[], object]) -> None:
         self.act = act
+
+
+class _Stop(_Chore):
+    """That of a stop signal."""
 
 
 class Ready:
@@ -155,7 +155,7 @@ class Mailbox:
         """Turns SIGTERM and SIGINT into a request to stop."""
 
         def ask_to_stop(_number: int, _frame: types.FrameType | None) -> None:
-            self.put(_Stop())
+            self.put(_Stop(self._stop))
 
         for number in _STOPS:
             signal.signal(number, ask_to_stop)
@@ -207,13 +207,14 @@ class Mailbox:
                     return None
             elif isinstance(event, _Chore):
                 event.act()
-            elif isinstance(event, _Stop):
-                self._stopping = True
             elif isinstance(event, ReloadRequested | RotateRequested) and not takes_requests:
                 self._kept[type(event)] = event
             else:
                 return event
         raise StopRequested
+
+    def _stop(self) -> None:
+        self._stopping = True
 
     def _live(self, now: float) -> None:
         if now >= self._beaten_at + min(self._beat_every, _BEAT_PAUSE):

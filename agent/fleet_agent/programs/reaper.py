@@ -30,7 +30,7 @@ def reap() -> None:
 
 def _ended_children() -> Iterator[int]:
     # By the numbers of who mounted /proc, which need not be ours.
-    us = os.readlink("/proc/self")
+    us = str(Path("/proc/self").readlink())
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):  # gone by now
             # The name, in parentheses, may hold anything.

@@ -8,6 +8,7 @@ import codecs
 import collections
 import contextlib
 import logging
+import math
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,7 @@ RETRY = 5.0  # seconds until lines that were not stored are handed in again
 QUIET = 5.0  # seconds without growth until a rotated file is done: who writes it may not know yet
 # So many looks in a row that find no file are a problem; fewer are not: a rotation has such a moment.
 MISSING = 3
+LOG_EVERY = 60.0  # seconds between lines about a file that is truncated again and again
 
 _CHUNK = 256 * 1024  # bytes read at a time
 _MAX_WAITING = 500  # lines, and ...
@@ -81,6 +83,7 @@ class File:
         self._grew = 0.0  # when it was last seen to grow
         self._size = 0
         self._missed = 0
+        self._log_at = -math.inf
         self.due = feed.clock.monotonic()
 
     def act(self) -> None:
@@ -135,9 +138,11 @@ class File:
     def _find_again(self, file: Opened) -> None:
         """Handles a truncated file: the rest is in a copy, if there is one."""
         found = position.find(self._path, self._position(file))
-        _log.info(
-            "%s was truncated%s", self._path, "" if found else "; no copy of the rest is found"
-        )
+        now = self._feed.clock.monotonic()
+        if now >= self._log_at:
+            self._log_at = now + LOG_EVERY
+            rest = "" if found else "; no copy of the rest is found"
+            _log.info("%s was truncated%s", self._path, rest)
         if found is not None:
             self._take(found, self._stored)
         else:

@@ -215,6 +215,21 @@ def copy_and_cut(log: Path) -> None:
     os.truncate(log, 0)
 
 
+def test_a_file_that_is_written_anew_all_the_time_is_logged_once_a_minute(
+    bench: Bench, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger=files.__name__)
+    append(log, "1000")
+    begin(bench, log)
+    bench.until(1)
+    for number in range(1, 4):
+        log.write_text(f"{number}\n")
+        bench.until(number + 1)
+        log.write_text("")
+        look_around(bench)
+    assert caplog.text.count("was truncated") == 1
+
+
 @pytest.mark.parametrize("rotate", [rename, copy_and_cut])
 @pytest.mark.parametrize("is_running", [True, False])
 def test_rotation_loses_nothing(bench: Bench, log: Path, rotate: Any, is_running: bool) -> None:
