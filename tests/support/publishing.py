@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from fleet_agent.config.telemetry import Telemetry
 from fleet_agent.errors import AgentError
@@ -19,13 +19,10 @@ TOPIC = "dt/pump/system"
 class Bench:
     """A publisher with all that it needs."""
 
-    opened: ClassVar[list[Queue]] = []
-
     def __init__(self, folder: Path, **changes: object) -> None:
         self.clock = FakeClock()
         self.settings = dataclasses.replace(Telemetry(), **changes)  # type: ignore[arg-type]
         self.queue = Queue(folder / "q.sqlite3", self.settings.queue, self.clock)
-        Bench.opened.append(self.queue)
         self.wire = Held()
         self.reported: list[tuple[str | None, AgentError | None]] = []  # no topic: the disk
         self.publisher = Publisher(self.queue, self.settings, self.clock, self)
@@ -43,7 +40,7 @@ class Bench:
         self.settle()
 
     def settle(self) -> None:
-        """Nothing more comes."""
+        """Until there is nothing more to do at this moment."""
         while self.publisher.settle():
             pass
 
@@ -60,8 +57,12 @@ class Bench:
 
 
 def cut(bench: Bench) -> None:
-    """The connection ends with all that is under way."""
+    """The connection ends, and all that is in flight is lost."""
     bench.publisher.disconnected()
     while bench.wire.flying:
         bench.answer(None)
     bench.clock.go(3)
+
+
+# Takes settings of ``Telemetry`` by name.
+MakeBench = Callable[..., Bench]

@@ -1,14 +1,17 @@
-"""A queue on a real file: readings for it, and what is in it."""
+"""Readings for a queue, and what is in it and in its file."""
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from fleet_agent.telemetry.reading import Reading
+
+# Takes the bounds by name.
+OpenQueue = Callable[..., Queue]
 
 BOUNDS = Bounds(max_messages=30, max_bytes=1 << 20, synchronous="normal")
 
@@ -21,7 +24,9 @@ def reading(
     )
 
 
-def of(source: str, number: int, topic: str, *, size: int = 0, priority: int = 1) -> Reading:
+def reading_of(
+    source: str, number: int, topic: str, *, size: int = 0, priority: int = 1
+) -> Reading:
     return dataclasses.replace(reading(number, topic, size=size, priority=priority), source=source)
 
 
@@ -35,12 +40,18 @@ def forget(queue: Queue, topic: Topic, found: list[Stored]) -> None:
         queue.forget(topic, [each])
 
 
+def send_all(queue: Queue) -> None:
+    """Takes all that waits, and forgets it one by one, as if AWS had acknowledged it."""
+    while queue.topics:
+        forget(queue, *take(queue))
+
+
 def numbers(found: list[Stored]) -> list[int]:
     return [int(each.payload) for each in found]
 
 
 def drained(queue: Queue) -> dict[str, list[int]]:
-    """All that waits, by topic; they stay under way."""
+    """The numbers of all that waits, by topic; they stay in flight."""
     found: dict[str, list[int]] = {}
     while queue.topics:
         topic, readings = take(queue)
@@ -48,20 +59,20 @@ def drained(queue: Queue) -> dict[str, list[int]]:
     return found
 
 
-def runs_of(topic: Topic) -> list[int]:
-    """Sequences of what is not under way."""
+def unsent_of(topic: Topic) -> list[int]:
+    """The sequences of what is not in flight."""
     return [number for first, end in topic.unsent for number in range(first, end)]
 
 
 def in_file(queue: Queue, table: str = "reading") -> int:
-    """Rows; of readings, how many they hold."""
+    """The rows of a table; of readings, as many as the rows hold."""
     counted = "sum(coalesce(length(sizes) / 2, 1))" if table == "reading" else "count(*)"
     ((count,),) = queue._file.execute(f"SELECT {counted} FROM {table}")
     return int(count or 0)
 
 
 def traced(queue: Queue) -> list[str]:
-    """The statements from now on."""
+    """The statements that SQLite carries out from now on."""
     statements: list[str] = []
     queue._file._connected.set_trace_callback(statements.append)
     return statements
@@ -69,7 +80,7 @@ def traced(queue: Queue) -> list[str]:
 
 @contextlib.contextmanager
 def unreadable(queue: Queue) -> Iterator[None]:
-    """What is selected cannot be read; what is written can."""
+    """Has SELECT fail, and nothing else."""
     last = ""
 
     def trace(statement: str) -> None:

@@ -5,17 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from support.publishing import Bench
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    """Python 3.13 warns of each queue that is left open."""
-    yield
-    while Bench.opened:
-        Bench.opened.pop().close()
+from support.publishing import Bench, MakeBench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
+    """Makes a publisher with these settings; all have the same queue's file, which is closed after the test."""
+    made: list[Bench] = []
+
+    def make(**settings: object) -> Bench:
+        made.append(Bench(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.queue.close()
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> Bench:
+    """A publisher with the settings that nobody changed."""
+    return make_bench()

@@ -1,16 +1,14 @@
 """Readings that share a message: how many, and how long they wait for each other."""
 
-from pathlib import Path
-
 import pytest
 
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.config.telemetry import Queue as Queued
 from fleet_agent.telemetry.reading import Reading
-from support.publishing import TOPIC, Bench
+from support.publishing import TOPIC, Bench, MakeBench
 
 
-def test_what_gathered_shares_a_message_that_names_each(bench: Bench) -> None:
+def test_gathered_readings_share_a_message_with_their_sequence_and_count(bench: Bench) -> None:
     bench.put(1, 2, 3)
     bench.connect()
     assert bench.carried() == [[1, 2, 3]]
@@ -20,15 +18,17 @@ def test_what_gathered_shares_a_message_that_names_each(bench: Bench) -> None:
     assert bench.wire.carried[0].content_type == "application/json"
 
 
-def test_many_readings_are_one_message(bench: Bench) -> None:
+def test_hundreds_of_readings_share_one_message(bench: Bench) -> None:
     bench.put(*range(900))
     bench.connect()
     assert bench.carried() == [[*range(900)]]
 
 
 @pytest.mark.parametrize(("more", "shares"), [(0, [2]), (1, [1, 1])])
-def test_a_message_carries_as_much_as_it_may(tmp_path: Path, more: int, shares: list[int]) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_bytes=1024))
+def test_a_message_is_filled_to_its_limit(
+    make_bench: MakeBench, more: int, shares: list[int]
+) -> None:
+    bench = make_bench(batch=Batch(max_bytes=1024))
     for size in (510, 511 + more):
         bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * size, time=0.0))
     bench.settle()
@@ -36,8 +36,8 @@ def test_a_message_carries_as_much_as_it_may(tmp_path: Path, more: int, shares: 
     assert [int(dict(each.properties)["count"]) for each in bench.wire.carried] == shares
 
 
-def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+def test_readings_wait_for_others_no_longer_than_the_delay(make_bench: MakeBench) -> None:
+    bench = make_bench(batch=Batch(max_delay=10))
     bench.connect()
     bench.put(1)
     bench.clock.go(6)
@@ -49,8 +49,8 @@ def test_readings_wait_for_others_as_long_as_they_may(tmp_path: Path) -> None:
     assert bench.carried() == [[1, 2]]
 
 
-def test_enough_for_a_message_wait_for_no_others(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_delay=10, max_readings=3))
+def test_enough_readings_for_a_message_do_not_wait(make_bench: MakeBench) -> None:
+    bench = make_bench(batch=Batch(max_delay=10, max_readings=3))
     bench.connect()
     for first in (0, 3):
         bench.put(first)
@@ -63,8 +63,8 @@ def test_enough_for_a_message_wait_for_no_others(tmp_path: Path) -> None:
     assert bench.carried()[-1] == [6, 7, 8]
 
 
-def test_each_topic_and_each_message_waits_for_itself(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+def test_each_topic_and_each_message_has_its_own_delay(make_bench: MakeBench) -> None:
+    bench = make_bench(batch=Batch(max_delay=10))
     bench.connect()
     began = bench.clock.passed
     for topic in ("a", "b"):
@@ -82,8 +82,8 @@ def test_each_topic_and_each_message_waits_for_itself(tmp_path: Path) -> None:
     assert sent == [("a", 10.0), ("b", 14.0), ("a", 20.0), ("b", 24.0)]
 
 
-def test_what_was_gathered_when_the_connection_ended_gathers_again(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_delay=10))
+def test_gathering_begins_again_with_each_connection(make_bench: MakeBench) -> None:
+    bench = make_bench(batch=Batch(max_delay=10))
     bench.connect()
     bench.put(1)
     bench.publisher.disconnected()
@@ -97,8 +97,8 @@ def test_what_was_gathered_when_the_connection_ended_gathers_again(tmp_path: Pat
     assert bench.carried() == [[1, 2]]
 
 
-def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, batch=Batch(max_delay=3600))
+def test_a_stop_sends_without_waiting_for_more_readings(make_bench: MakeBench) -> None:
+    bench = make_bench(batch=Batch(max_delay=3600))
     bench.connect()
     bench.put(1)
     assert bench.wire.flying == []
@@ -108,8 +108,8 @@ def test_stopping_waits_for_nobody_to_share_a_message(tmp_path: Path) -> None:
     assert bench.publisher.is_idle(bench.clock.monotonic() + 10)
 
 
-def test_stopping_commits_at_once_and_is_not_idle_before_aws_has_it(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, queue=Queued(commit_delay=30, synchronous="normal"))
+def test_a_stop_commits_at_once_and_waits_for_the_acknowledgement(make_bench: MakeBench) -> None:
+    bench = make_bench(queue=Queued(commit_delay=30, synchronous="normal"))
     bench.connect()
     until = bench.clock.monotonic() + 10
     assert bench.publisher.is_idle(until)

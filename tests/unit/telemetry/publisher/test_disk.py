@@ -1,15 +1,14 @@
 """A disk that takes nothing, or whose file cannot be read."""
 
 import dataclasses
-from pathlib import Path
 
 from fleet_agent.telemetry.commits import FLUSH_EVERY
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.topic_backoff import DISK
-from support.publishing import TOPIC, Bench
+from support.publishing import TOPIC, Bench, MakeBench
 
 
-def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
+def test_a_full_disk_is_reported_until_it_takes_readings_again(bench: Bench) -> None:
     reported: list[str | None] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.queue._file.execute("PRAGMA max_page_count = 1")
@@ -24,12 +23,12 @@ def test_a_full_disk_is_told_and_heals(bench: Bench) -> None:
     assert bench.reported[-1] == (None, None)
 
 
-def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> None:
-    before = Bench(tmp_path)
+def test_an_unreadable_file_is_reported_and_its_readings_sent_later(make_bench: MakeBench) -> None:
+    before = make_bench()
     before.put(1, topic="a")
     before.put(2, 3, topic="b")
     before.queue.close()
-    bench = Bench(tmp_path)
+    bench = make_bench()
     connection = bench.queue._file._connected
     connection.set_progress_handler(lambda: 1, 1)
     bench.connect()
@@ -52,7 +51,7 @@ def test_what_cannot_be_read_is_told_and_sent_once_it_can(tmp_path: Path) -> Non
     assert bench.reported[2:] == [(None, None)]
 
 
-def test_who_waits_for_a_reading_hears_that_the_file_was_damaged(bench: Bench) -> None:
+def test_senders_that_wait_learn_that_the_file_was_damaged(bench: Bench) -> None:
     reported: list[str | None] = []
     for number in range(300):
         payload = str(number).encode().ljust(3000)

@@ -1,7 +1,6 @@
 """Messages that end the connection: who is suspected, and what becomes of the culprit."""
 
 import json
-from pathlib import Path
 
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.config.telemetry import Limits as Pacing
@@ -9,10 +8,10 @@ from fleet_agent.config.telemetry import Queue as Queued
 from fleet_agent.session.message import Outgoing
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.refused_topics import ENDERS_SHOWN
-from support.publishing import Bench, cut
+from support.publishing import Bench, MakeBench, cut
 
 
-def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
+def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_are_sent(
     bench: Bench,
 ) -> None:
     bench.put(1, topic="bad")
@@ -38,7 +37,7 @@ def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_go_on(
     assert [bench.carried(f"good/{number}")[-1] for number in range(5)] == list(range(5))
 
 
-def test_of_a_batch_that_ends_the_connection_only_the_culprit_goes(bench: Bench) -> None:
+def test_of_a_batch_that_ends_the_connection_only_the_culprit_is_dropped(bench: Bench) -> None:
     bench.put(*range(8))
     cuts = 0
     received: list[object] = []
@@ -60,7 +59,7 @@ def test_of_a_batch_that_ends_the_connection_only_the_culprit_goes(bench: Bench)
     assert cuts == 2
 
 
-def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: Bench) -> None:
+def test_messages_lost_together_are_sent_one_by_one_but_not_split(bench: Bench) -> None:
     for topic in ("a", "b"):
         bench.put(1, 2, 3, topic=topic)
     for _ in range(2):
@@ -79,9 +78,11 @@ def test_messages_that_were_cut_together_go_alone_as_large_as_they_were(bench: B
     assert bench.reported == []
 
 
-def test_who_was_answered_as_often_as_it_was_cut_is_suspected_no_more(tmp_path: Path) -> None:
+def test_a_topic_acknowledged_as_often_as_it_was_lost_is_suspected_no_more(
+    make_bench: MakeBench,
+) -> None:
     limits = Pacing(unacknowledged=3)
-    bench = Bench(tmp_path, batch=Batch(max_readings=1), limits=limits)
+    bench = make_bench(batch=Batch(max_readings=1), limits=limits)
     bench.put(*range(6), topic="a")
     bench.put(*range(6), topic="b")
     for _ in range(2):
@@ -96,7 +97,7 @@ def test_who_was_answered_as_often_as_it_was_cut_is_suspected_no_more(tmp_path: 
     assert (alone, len(bench.wire.flying)) == (["a", "a", "b", "b"], 3)
 
 
-def test_a_suspect_of_which_nothing_is_left_holds_nobody_up(bench: Bench) -> None:
+def test_a_suspect_with_nothing_left_to_send_does_not_hold_up_others(bench: Bench) -> None:
     now = bench.clock.wall()
     bench.publisher.put(Reading(topic="a", payload=b"1", time=now, expires=now + 60))
     bench.put(1, topic="b")
@@ -111,8 +112,10 @@ def test_a_suspect_of_which_nothing_is_left_holds_nobody_up(bench: Bench) -> Non
     assert [each.topic for each, _ in bench.wire.flying] == ["b", "c"]
 
 
-def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, queue=Queued(synchronous="normal"))
+def test_a_topic_that_ends_the_connection_is_tried_again_at_growing_intervals(
+    make_bench: MakeBench,
+) -> None:
+    bench = make_bench(queue=Queued(synchronous="normal"))
     bench.put(*range(100), topic="bad")
     began, cuts = bench.clock.passed, []
     while bench.clock.passed < began + 3600:
@@ -132,9 +135,7 @@ def test_a_topic_that_ends_the_connection_is_tried_again_slower_and_slower(tmp_p
     assert len(bench.carried("good")) > 500
 
 
-def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there_again(
-    bench: Bench,
-) -> None:
+def test_no_answer_is_sent_to_a_topic_that_ended_the_connection_twice(bench: Bench) -> None:
     answer = Outgoing(topic="poison", payload=b"")
     bench.publisher.answer(answer)
     for _ in range(2):
@@ -154,7 +155,7 @@ def test_an_answer_that_ends_the_connection_twice_is_dropped_and_none_goes_there
     assert bench.publisher.waiting == 0
 
 
-def test_an_answer_that_ends_the_connection_twice_is_dropped_and_readings_go_on(
+def test_an_answer_that_ends_the_connection_twice_does_not_take_readings_with_it(
     bench: Bench,
 ) -> None:
     bench.publisher.answer(Outgoing(topic="$aws/unknown", payload=b"1"))
@@ -170,7 +171,7 @@ def test_an_answer_that_ends_the_connection_twice_is_dropped_and_readings_go_on(
     assert "$aws/unknown" in str(bench.reported[0][1])
 
 
-def test_a_message_that_ended_the_connection_is_tried_again_after_an_hour(bench: Bench) -> None:
+def test_a_topic_that_ended_the_connection_is_tried_again_after_an_hour(bench: Bench) -> None:
     answer = Outgoing(topic="poison", payload=b"")
     bench.publisher.answer(answer)
     for _ in range(2):

@@ -6,7 +6,7 @@ from fleet_agent.telemetry.reading import Reading
 from support.publishing import TOPIC, Bench
 
 
-def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
+def test_expired_readings_are_not_sent(bench: Bench) -> None:
     now = bench.clock.wall()
     for number, expires in ((1, now + 10), (2, now + 100), (3, None)):
         bench.publisher.put(
@@ -22,7 +22,7 @@ def test_what_expired_while_it_waited_is_not_sent(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("left", "expiry"), [(0.0, None), (0.5, 1)])
-def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
+def test_a_reading_is_sent_until_the_moment_it_expires(
     bench: Bench, left: float, expiry: int | None
 ) -> None:
     now = bench.clock.wall()
@@ -34,7 +34,7 @@ def test_what_is_of_use_to_the_last_moment_is_sent_until_then(
     assert bench.queue.dropped.expired == (0 if expiry else 1)
 
 
-def test_what_is_of_use_for_a_while_is_so_although_the_clock_is_set(bench: Bench) -> None:
+def test_setting_the_clock_does_not_change_when_a_reading_expires(bench: Bench) -> None:
     bench.clock.now = 100.0
     reading = Reading(topic=TOPIC, payload=b"1", time=100.0, expires=160.0)
     bench.publisher.put(reading)

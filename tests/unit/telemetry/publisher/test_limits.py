@@ -1,6 +1,4 @@
-"""How much may be in flight, and how much a second holds."""
-
-from pathlib import Path
+"""How much may be in flight, wait as answers, and be sent in a second."""
 
 import pytest
 
@@ -10,12 +8,17 @@ from fleet_agent.session.message import Limits, Outgoing
 from fleet_agent.telemetry.batch import packet_size
 from fleet_agent.telemetry.publisher import ANSWERS_KEPT
 from fleet_agent.telemetry.reading import Reading
-from support.publishing import TOPIC, Bench
+from support.publishing import TOPIC, Bench, MakeBench
 
 
-def test_the_window_is_kept(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, limits=Pacing(unacknowledged=2, publishes=0, bytes=0))
-    bench.connect()
+@pytest.mark.parametrize(
+    ("configured", "server"), [(2, Limits()), (1000, Limits(unacknowledged=2))]
+)
+def test_no_more_is_in_flight_than_the_smaller_window(
+    make_bench: MakeBench, configured: int, server: Limits
+) -> None:
+    bench = make_bench(limits=Pacing(unacknowledged=configured, publishes=0, bytes=0))
+    bench.publisher.connected(bench.wire, server)
     for number in range(5):
         bench.put(number)
     assert len(bench.wire.flying) == 2
@@ -23,16 +26,8 @@ def test_the_window_is_kept(tmp_path: Path) -> None:
     assert bench.carried() == [0, 1, [2, 3, 4]]
 
 
-def test_the_servers_own_window_is_kept(bench: Bench) -> None:
-    for number in range(5):
-        bench.put(number, topic=f"t{number}")
-    bench.publisher.connected(bench.wire, Limits(unacknowledged=2))
-    bench.settle()
-    assert len(bench.wire.flying) == 2
-
-
-def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, limits=Pacing(unacknowledged=1000), batch=Batch(format="none"))
+def test_no_second_holds_more_messages_than_the_limit(make_bench: MakeBench) -> None:
+    bench = make_bench(limits=Pacing(unacknowledged=1000), batch=Batch(format="none"))
     bench.connect()
     bench.put(*range(500))
     moments: list[float] = []
@@ -46,9 +41,9 @@ def test_no_second_holds_more_messages_than_the_limit(tmp_path: Path) -> None:
     assert moments[-1] - moments[0] < 500 / 85
 
 
-def test_bytes_a_second_are_those_of_whole_packets(tmp_path: Path) -> None:
+def test_bytes_a_second_count_whole_packets(make_bench: MakeBench) -> None:
     limits = Pacing(publishes=0, bytes=10_000, unacknowledged=1000)
-    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    bench = make_bench(limits=limits, batch=Batch(format="none"))
     topic = "t" * 200
     bench.put(*range(100, 300), topic=topic)
     bench.connect()
@@ -61,10 +56,12 @@ def test_bytes_a_second_are_those_of_whole_packets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_answer", [False, True])
-def test_no_second_holds_more_bytes_than_the_limit(tmp_path: Path, *, is_answer: bool) -> None:
+def test_no_second_holds_more_bytes_than_the_limit(
+    make_bench: MakeBench, *, is_answer: bool
+) -> None:
     most = 100_000
     limits = Pacing(publishes=0, bytes=most, unacknowledged=1000)
-    bench = Bench(tmp_path, limits=limits, batch=Batch(format="none"))
+    bench = make_bench(limits=limits, batch=Batch(format="none"))
     payload = b"1" * 30_000
     for _ in range(12):
         if is_answer:

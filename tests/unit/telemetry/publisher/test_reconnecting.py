@@ -7,7 +7,7 @@ from fleet_agent.session.message import Outgoing
 from support.publishing import Bench, cut
 
 
-def test_between_two_connections_nothing_can_be_sent(bench: Bench) -> None:
+def test_nothing_is_due_between_two_connections(bench: Bench) -> None:
     bench.put(1)
     assert bench.publisher.is_idle(bench.clock.monotonic())
     bench.connect()
@@ -15,7 +15,7 @@ def test_between_two_connections_nothing_can_be_sent(bench: Bench) -> None:
     assert bench.publisher.due > bench.clock.monotonic() + 3600
 
 
-def test_what_no_puback_came_for_goes_again_in_order(bench: Bench) -> None:
+def test_readings_without_an_acknowledgement_are_sent_again_in_order(bench: Bench) -> None:
     bench.connect()
     bench.put(1)
     bench.put(2)
@@ -28,7 +28,7 @@ def test_what_no_puback_came_for_goes_again_in_order(bench: Bench) -> None:
     assert bench.carried() == [1, 2, 3, 1, 3]
 
 
-def test_answers_that_were_cut_go_again_in_their_order(bench: Bench) -> None:
+def test_answers_without_an_acknowledgement_are_sent_again_in_order(bench: Bench) -> None:
     for number in range(5):
         bench.publisher.answer(Outgoing(topic="answers", payload=b"%d" % number))
     bench.connect()
@@ -37,7 +37,7 @@ def test_answers_that_were_cut_go_again_in_their_order(bench: Bench) -> None:
     assert bench.carried("answers") == [*range(5), *range(5)]
 
 
-def test_what_was_acknowledged_before_the_end_is_not_sent_again(bench: Bench) -> None:
+def test_an_acknowledgement_that_comes_after_the_end_still_counts(bench: Bench) -> None:
     bench.connect()
     bench.put(1)
     bench.publisher.disconnected()
@@ -47,7 +47,7 @@ def test_what_was_acknowledged_before_the_end_is_not_sent_again(bench: Bench) ->
     assert bench.publisher.waiting == 0
 
 
-def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench) -> None:
+def test_a_lost_connection_is_not_a_refusal_whichever_event_comes_first(bench: Bench) -> None:
     bench.connect()
     bench.put(1)
     message, tag = bench.wire.flying.pop()
@@ -66,7 +66,7 @@ def test_a_cut_connection_is_no_refusal_whichever_news_comes_first(bench: Bench)
     assert bench.carried() == [1, 1]
 
 
-def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Bench) -> None:
+def test_one_event_ends_the_connection_and_the_second_changes_nothing(bench: Bench) -> None:
     for number in range(3):
         bench.publisher.answer(Outgoing(topic=f"answers/{number}", payload=b"1"))
     bench.connect()
@@ -84,7 +84,7 @@ def test_one_news_of_the_end_is_enough_and_the_second_changes_nothing(bench: Ben
     assert bench.reported == []
 
 
-def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_suspected(
+def test_messages_in_flight_when_the_agent_disconnects_are_sent_again_and_not_suspected(
     bench: Bench,
 ) -> None:
     bench.connect()
@@ -105,7 +105,7 @@ def test_what_is_under_way_when_we_leave_is_sent_again_and_nothing_of_it_is_susp
     assert bench.reported == []
 
 
-def test_a_network_that_breaks_again_and_again_loses_nothing(bench: Bench) -> None:
+def test_a_network_that_fails_repeatedly_loses_nothing(bench: Bench) -> None:
     bench.put(1)
     for _ in range(20):
         bench.connect()

@@ -3,20 +3,19 @@
 import dataclasses
 import functools
 import os
-from pathlib import Path
 
 import pytest
 
 from fleet_agent.config.telemetry import Batch
 from fleet_agent.config.telemetry import Limits as Pacing
 from fleet_agent.session.message import Outgoing
-from fleet_agent.telemetry import commits
+from fleet_agent.telemetry.commits import FLUSH_EVERY
 from fleet_agent.telemetry.composer import SINGLES
 from fleet_agent.telemetry.reading import JSON, TEXT, Reading
-from support.publishing import TOPIC, Bench
+from support.publishing import TOPIC, Bench, MakeBench
 
 
-def test_nothing_is_sent_before_the_connection_stands(bench: Bench) -> None:
+def test_nothing_is_sent_without_a_connection(bench: Bench) -> None:
     bench.put(1)
     assert bench.wire.flying == []
     bench.connect()
@@ -26,14 +25,14 @@ def test_nothing_is_sent_before_the_connection_stands(bench: Bench) -> None:
     assert (bench.publisher.waiting, bench.publisher.counts.acknowledged) == (0, 1)
 
 
-def test_no_subscriber_is_no_failure(bench: Bench) -> None:
+def test_having_no_subscriber_is_not_a_failure(bench: Bench) -> None:
     bench.connect()
     bench.put(1)
     bench.answer(16)
     assert bench.publisher.waiting == 0
 
 
-def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> None:
+def test_a_sender_gets_one_report_when_stored_and_one_when_acknowledged(bench: Bench) -> None:
     reported: list[tuple[str, str | None]] = []
     reading = Reading(topic=TOPIC, payload=b"1", time=0.0)
     bench.publisher.put(
@@ -49,7 +48,9 @@ def test_sender_is_told_once_it_is_durable_and_once_aws_has_it(bench: Bench) -> 
     assert reported == [("stored", None), ("sent", None)]
 
 
-def test_what_goes_through_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readings_messages_and_answers_are_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ended: list[int] = []
     bench.put(1, topic="a")
     bench.put(2, 3, topic="b")
@@ -76,38 +77,21 @@ def test_what_goes_through_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPa
     bench.queue._file.execute("PRAGMA query_only = OFF")
 
 
-def test_what_aws_has_is_deleted_later_and_at_once_where_it_is_much(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commits, "FLUSH_AT", 3)
+def test_acknowledged_readings_are_deleted_when_the_publisher_is_next_due(bench: Bench) -> None:
     bench.connect()
-    bench.put(1, 2)
-    bench.answer(0)
-    assert bench.publisher.due == bench.clock.monotonic() + commits.FLUSH_EVERY
-    bench.put(3)
+    bench.put(1)
     bench.answer(0)
     assert bench.queue.has_unwritten
-    bench.publisher.disconnected()
-    bench.put(4, 5, 6)
-    bench.connect()
-    bench.answer(0)
-    assert bench.publisher.due == bench.clock.monotonic()
+    assert bench.publisher.due == bench.clock.monotonic() + FLUSH_EVERY
+    bench.clock.go(FLUSH_EVERY)
     bench.settle()
     assert not bench.queue.has_unwritten
 
 
-def test_topics_take_turns(bench: Bench) -> None:
-    for number in range(3):
-        bench.put(number, topic="dt/a")
-    bench.put(9, topic="dt/b")
-    bench.connect()
-    assert [each.topic for each in bench.wire.carried] == ["dt/a", "dt/b"]
-
-
-def test_the_newest_go_first_where_that_is_wanted(tmp_path: Path) -> None:
+def test_the_newest_are_sent_first_where_configured(make_bench: MakeBench) -> None:
     limits = Pacing(unacknowledged=1, publishes=0, bytes=0)
     batch = Batch(max_readings=3, max_bytes=1024)
-    bench = Bench(tmp_path, drain="newest-first", batch=batch, limits=limits)
+    bench = make_bench(drain="newest-first", batch=batch, limits=limits)
     bench.put(*range(8))
     bench.connect()
     bench.put(8)
@@ -117,7 +101,7 @@ def test_the_newest_go_first_where_that_is_wanted(tmp_path: Path) -> None:
     assert bench.publisher.waiting == 0
 
 
-def test_a_topic_whose_readings_do_not_go_together_has_no_longer_turn(bench: Bench) -> None:
+def test_a_topic_whose_readings_share_no_message_does_not_hold_up_others(bench: Bench) -> None:
     for number in range(300):
         kind = JSON if number % 2 else TEXT
         bench.publisher.put(

@@ -13,7 +13,7 @@ from fleet_agent.telemetry.reading import MAX_PAYLOAD, Reading
 from support.publishing import TOPIC, Bench, cut
 
 
-def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
+def test_a_reading_too_large_for_aws_is_not_accepted(bench: Bench) -> None:
     reported: list[str | None] = []
     payload = b"1" * (MAX_PAYLOAD + 1)
     bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), reported.append)
@@ -21,7 +21,7 @@ def test_what_is_too_large_for_aws_is_not_taken(bench: Bench) -> None:
     assert bench.publisher.waiting == 0
 
 
-def test_a_message_of_exactly_what_the_server_takes_is_sent(bench: Bench) -> None:
+def test_a_message_of_exactly_the_servers_limit_is_sent_whole(bench: Bench) -> None:
     bench.put(1, 2)
     bench.connect()
     size = packet_size(bench.wire.carried[0])
@@ -38,7 +38,7 @@ def test_a_message_of_exactly_what_the_server_takes_is_sent(bench: Bench) -> Non
     assert bench.reported == []
 
 
-def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(bench: Bench) -> None:
+def test_a_batch_too_large_for_the_server_is_sent_in_parts(bench: Bench) -> None:
     bench.put(*range(1000))
     bench.publisher.connected(bench.wire, Limits(packet=600))
     for _ in range(200):
@@ -53,7 +53,7 @@ def test_a_batch_that_is_too_large_for_the_server_is_sent_in_parts(bench: Bench)
 
 
 @pytest.mark.parametrize("answer", [(TOO_LARGE, NoAnswer.CUT), (None, NoAnswer.NOT_HERE)])
-def test_a_batch_shrinks_until_the_server_takes_it(
+def test_a_batch_shrinks_until_the_server_accepts_it(
     bench: Bench, answer: tuple[int | None, NoAnswer]
 ) -> None:
     bench.put(*range(1000))
@@ -71,18 +71,8 @@ def test_a_batch_shrinks_until_the_server_takes_it(
     assert bench.reported == []
 
 
-def test_two_readings_that_are_too_large_together_go_one_by_one(bench: Bench) -> None:
-    for _ in range(2):
-        bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 500, time=0.0))
-    bench.settle()
-    bench.publisher.connected(bench.wire, Limits(packet=900))
-    bench.settle()
-    assert [len(each.payload) for each in bench.wire.carried] == [500, 500]
-    assert bench.reported == []
-
-
 @pytest.mark.parametrize("count", [1, 2])
-def test_two_readings_that_the_server_calls_too_large_are_sent_one_by_one(
+def test_readings_that_the_server_calls_too_large_are_sent_one_by_one_and_dropped_if_alone(
     bench: Bench, count: int
 ) -> None:
     for _ in range(count):
@@ -96,11 +86,9 @@ def test_two_readings_that_the_server_calls_too_large_are_sent_one_by_one(
     assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 2 - count)
 
 
-def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted(
-    bench: Bench,
-) -> None:
-    heard: list[str | None] = []
-    bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 5000, time=0.0), None, heard.append)
+def test_a_reading_too_large_for_the_server_is_dropped_reported_and_counted(bench: Bench) -> None:
+    reported: list[str | None] = []
+    bench.publisher.put(Reading(topic=TOPIC, payload=b"1" * 5000, time=0.0), None, reported.append)
     bench.put(1, topic="dt/pump/other")
     bench.publisher.connected(bench.wire, Limits(packet=1000))
     bench.settle()
@@ -110,12 +98,10 @@ def test_a_reading_that_is_too_large_for_the_server_is_dropped_named_and_counted
     topic, error = bench.reported[-1]
     assert topic == TOPIC
     assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
-    assert heard == ["it is larger than the server takes"]
+    assert reported == ["it is larger than the server takes"]
 
 
-def test_an_answer_that_is_too_large_for_the_server_is_dropped_named_and_counted(
-    bench: Bench,
-) -> None:
+def test_an_answer_too_large_for_the_server_is_dropped_reported_and_counted(bench: Bench) -> None:
     bench.publisher.answer(Outgoing(topic="answers", payload=b"x" * 5000))
     bench.publisher.answer(Outgoing(topic="answers", payload=b"1"))
     bench.publisher.connected(bench.wire, Limits(packet=1000))

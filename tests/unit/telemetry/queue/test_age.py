@@ -1,16 +1,17 @@
 """Readings that are older than the bound are dropped, however the clock is set."""
 
 import itertools
-from pathlib import Path
 
-from fleet_agent.config.telemetry import Queue as Bounds
-from fleet_agent.telemetry.queue import Queue
+import pytest
+
 from support.clock import DAY, FakeClock, WorkingClock
-from support.queues import drained, reading
+from support.queues import OpenQueue, drained, reading
 
 
-def test_what_is_old_goes_when_it_is_older_than_the_bound(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(max_age=64.0), clock)
+def test_a_reading_is_dropped_once_it_is_older_than_the_bound(
+    open_queue: OpenQueue, clock: FakeClock
+) -> None:
+    queue = open_queue(max_age=64.0)
     queue.add([reading(1)])
     clock.go(64.0)
     queue.tidy()
@@ -18,13 +19,14 @@ def test_what_is_old_goes_when_it_is_older_than_the_bound(path: Path, clock: Fak
     clock.go(1.0)
     queue.tidy()
     assert queue.count == 0
-    queue.close()
 
 
-def test_what_is_old_goes_a_turn_at_a_time(path: Path) -> None:
+@pytest.mark.parametrize("clock", [WorkingClock()])
+def test_old_readings_are_dropped_a_turn_at_a_time(
+    open_queue: OpenQueue, clock: WorkingClock
+) -> None:
     """Millions after months without power took minutes in one piece: the watchdog ended them, and each start again."""
-    clock = WorkingClock()
-    queue = Queue(path, Bounds(max_age=64.0), clock)
+    queue = open_queue(max_age=64.0)
     queue.add([reading(number) for number in range(1000)])
     clock.go(100.0)
     left = [queue.count]
@@ -35,13 +37,12 @@ def test_what_is_old_goes_a_turn_at_a_time(path: Path) -> None:
     assert len(turns) > 10
     assert all(0 < turn < 100 for turn in turns)
     assert (queue.count, queue.dropped.age) == (0, 1000)
-    queue.close()
 
 
-def test_a_clock_that_is_set_drops_nothing_and_time_that_passes_does(
-    path: Path, clock: FakeClock
+def test_setting_the_clock_drops_nothing_and_passing_time_does(
+    open_queue: OpenQueue, clock: FakeClock
 ) -> None:
-    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue = open_queue(max_age=7 * DAY)
     clock.now = 60.0  # not set yet
     queue.add([reading(1, "unset", time=clock.wall())])
     clock.now = 1.8e9 - 10 * DAY  # fake-hwclock
@@ -51,7 +52,7 @@ def test_a_clock_that_is_set_drops_nothing_and_time_that_passes_does(
         queue.tidy()
         assert queue.count == 2
     queue.close()
-    queue = Queue(path, Bounds(max_age=7 * DAY), clock)  # of the same boot
+    queue = open_queue(max_age=7 * DAY)  # of the same boot
     clock.go(6 * DAY)
     queue.add([reading(3, "now")])
     queue.tidy()
@@ -60,21 +61,20 @@ def test_a_clock_that_is_set_drops_nothing_and_time_that_passes_does(
     queue.tidy()
     assert drained(queue) == {"now": [3]}
     assert (queue.dropped.age, queue.dropped.full) == (2, 0)
-    queue.close()
 
 
-def test_what_passed_between_two_boots_counts_once_the_clock_is_right(
-    path: Path, clock: FakeClock
+def test_time_between_two_boots_counts_once_the_clock_is_right(
+    open_queue: OpenQueue, clock: FakeClock
 ) -> None:
     clock.synchronised = True
-    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue = open_queue(max_age=7 * DAY)
     queue.add([reading(1)])
     clock.go(DAY)
     queue.add([reading(2)])
     queue.close()
     clock.reboot()  # ten days switched off, and a clock that does not know
     clock.synchronised = False
-    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue = open_queue(max_age=7 * DAY)
     queue.add([reading(3)])
     clock.go(5 * DAY)
     queue.tidy()
@@ -88,20 +88,18 @@ def test_what_passed_between_two_boots_counts_once_the_clock_is_right(
     clock.go(1.1 * DAY)
     queue.tidy()
     assert drained(queue) == {"t": [3]}
-    queue.close()
 
 
-def test_boots_without_a_clock_add_up(path: Path, clock: FakeClock) -> None:
+def test_boots_without_a_clock_add_up(open_queue: OpenQueue, clock: FakeClock) -> None:
     clock.synchronised = False
     for number in range(5):
-        queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+        queue = open_queue(max_age=7 * DAY)
         queue.add([reading(number)])
         clock.go(2 * DAY)
         queue.flush()
         queue.add([reading(number, "other")])
         queue.close()
         clock.reboot()
-    queue = Queue(path, Bounds(max_age=7 * DAY), clock)
+    queue = open_queue(max_age=7 * DAY)
     queue.tidy()
     assert drained(queue)["t"] == [2, 3, 4]
-    queue.close()

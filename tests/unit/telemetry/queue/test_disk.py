@@ -12,17 +12,11 @@ from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry.queue import Queue
 from support.clock import FakeClock
-from support.queues import (
-    drained,
-    forget,
-    numbers,
-    reading,
-    take,
-)
+from support.queues import OpenQueue, drained, forget, numbers, reading, send_all, take
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
-def test_a_full_disk_takes_nothing_and_can_still_be_emptied(
+def test_a_queue_on_a_full_disk_takes_nothing_and_can_still_be_emptied(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     disk = tmp_path / "disk"
@@ -56,32 +50,28 @@ def test_a_full_disk_takes_nothing_and_can_still_be_emptied(
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_a_full_disk_takes_what_there_is_place_for_in_the_file(
-    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+def test_a_queue_on_a_full_disk_takes_what_fits_into_its_file(
+    open_queue: OpenQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = Queue(path, Bounds(synchronous="normal"), clock)
+    queue = open_queue(synchronous="normal")
     queue.add([reading(number, size=6000) for number in range(1000)])
     disk = os.statvfs(path.parent)
     full = os.statvfs_result((*disk[:3], 0, 0, *disk[5:10]))
     monkeypatch.setattr(os, "statvfs", lambda _: full)
     with pytest.raises(StateDirectoryError, match=f"{path} cannot be used: the disk is full"):
         queue.add([reading(1000)])
-    while queue.topics:
-        forget(queue, *take(queue))
+    send_all(queue)
     queue.add([reading(1000)])
     assert drained(queue) == {"t": [1000]}
-    queue.close()
 
 
-def test_a_disk_that_does_not_say_whether_there_is_a_file_is_named(
-    tmp_path: Path, clock: FakeClock
-) -> None:
+def test_a_path_that_cannot_be_looked_up_is_reported(tmp_path: Path, clock: FakeClock) -> None:
     # Any error of the call that looks for it, such as of a failing disk; this one can be had without such.
     with pytest.raises(StateDirectoryError, match=r"cannot be used: .*name too long"):
         Queue(tmp_path / ("q" * 300), Bounds(), clock)
 
 
-def test_a_disk_that_does_not_say_how_full_it_is_takes_nothing_until_it_does(
+def test_nothing_is_stored_while_the_free_space_is_unknown(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     folder, away = tmp_path / "state", tmp_path / "away"
@@ -98,7 +88,7 @@ def test_a_disk_that_does_not_say_how_full_it_is_takes_nothing_until_it_does(
     queue.close()
 
 
-def test_a_disk_that_fails_loses_and_tears_nothing(full_file: Path) -> None:
+def test_a_failing_disk_loses_no_stored_reading(full_file: Path) -> None:
     """A process that may write no byte any more, and then may again."""
     program = """
 import resource, signal, sys

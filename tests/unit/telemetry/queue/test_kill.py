@@ -37,7 +37,7 @@ while True:
 """
 
 
-def test_what_was_acknowledged_to_its_sender_outlives_kill_9(path: Path, clock: FakeClock) -> None:
+def test_stored_readings_survive_kill_9(path: Path, clock: FakeClock) -> None:
     stored: set[int] = set()
     sent: set[int] = set()
     chance = random.Random(int(os.environ["CRASH_SEED"]))

@@ -13,7 +13,7 @@ from fleet_agent.telemetry.batch import Stored
 from fleet_agent.telemetry.model import Topic
 from fleet_agent.telemetry.queue import Queue
 from support.clock import FakeClock
-from support.queues import BOUNDS, forget, numbers, of, take
+from support.queues import BOUNDS, forget, numbers, reading_of, take
 
 
 class Model(RuleBasedStateMachine):
@@ -54,7 +54,7 @@ class Model(RuleBasedStateMachine):
         following = {name: known[name].next if name in known else 0 for name in "ab"}
         for name in names:
             self.number += 1
-            batch.append(of(source, self.number, name, priority=priority))
+            batch.append(reading_of(source, self.number, name, priority=priority))
             self.waiting[name].append(self.number)
             self.sources[self.number] = source
             self.moments[self.number] = self.clock.passed

@@ -8,37 +8,32 @@ from pathlib import Path
 import pytest
 
 from fleet_agent.clock import SystemClock
-from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry.queue import Queue
 from support.clock import DAY, FakeClock
-from support.queues import (
-    drained,
-    of,
-    reading,
-    take,
-)
+from support.queues import OpenQueue, drained, reading, reading_of, take
 
 
-def test_nobody_else_reads_the_file_or_has_it_open(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(), clock)
+def test_the_file_is_private_and_open_in_one_process_alone(
+    open_queue: OpenQueue, path: Path
+) -> None:
+    queue = open_queue()
     assert path.stat().st_mode & 0o777 == 0o600
     queue.close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         began = SystemClock().monotonic()
         with pytest.raises(StateDirectoryError) as caught:
-            Queue(path, Bounds(), clock)
+            open_queue()
         # The deciding thread waits for nobody.
         assert SystemClock().monotonic() - began < 3
     assert caught.value.code == "queue-ebusy"
 
 
-def test_a_large_file_is_read_in_peace(
-    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+def test_the_watchdog_waits_longer_while_a_large_file_is_read(
+    open_queue: OpenQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that takes longer than the watchdog gives was begun again at each start, for ever."""
-    with contextlib.closing(Queue(path, Bounds(), clock)) as queue:
+    with contextlib.closing(open_queue()) as queue:
         queue.add([reading(number, size=9000) for number in range(1000)])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         place = str(path.with_name("systemd"))
@@ -46,7 +41,7 @@ def test_a_large_file_is_read_in_peace(
         systemd.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", place)
         monkeypatch.setenv("WATCHDOG_USEC", "60000000")
-        queue = Queue(path, Bounds(), clock)
+        queue = open_queue()
         queue._file._check()
         for _ in range(2):
             longer, before = systemd.recv(100), systemd.recv(100)
@@ -55,14 +50,17 @@ def test_a_large_file_is_read_in_peace(
         queue.close()
 
 
-def test_a_file_that_is_opened_again_has_what_it_had(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(max_messages=100), clock)
-    queue.add([of("one", n, "t") for n in range(60)] + [of("two", n, "u") for n in range(60)])
+def test_a_file_that_is_opened_again_has_the_same_readings(open_queue: OpenQueue) -> None:
+    queue = open_queue(max_messages=100)
+    queue.add(
+        [reading_of("one", n, "t") for n in range(60)]
+        + [reading_of("two", n, "u") for n in range(60)]
+    )
     assert queue.dropped.full == 20
     queue.flush()
     topic, flying = take(queue, 5)
     queue._file.close()  # as when a page could not be read
-    queue.add([of("one", 60, "t")])
+    queue.add([reading_of("one", 60, "t")])
     assert queue.replaced is None
     queue.forget(topic, flying)
     queue.give_back(topic, flying)
@@ -70,13 +68,12 @@ def test_a_file_that_is_opened_again_has_what_it_had(path: Path, clock: FakeCloc
     found = drained(queue)
     assert found["u"] == list(range(60 - len(found["u"]), 60))
     assert found["t"] == list(range(61 - len(found["t"]), 61))
-    queue.close()
 
 
-def test_the_file_of_another_version_is_kept(full_file: Path, clock: FakeClock) -> None:
+def test_a_file_of_an_unknown_version_is_set_aside(open_queue: OpenQueue, full_file: Path) -> None:
     with contextlib.closing(sqlite3.connect(full_file)) as other:
         other.execute("PRAGMA user_version = 99")
-    queue = Queue(full_file, Bounds(), clock)
+    queue = open_queue()
     assert queue.replaced is not None
     assert "made by another version, 99" in queue.replaced[1]
     assert queue.count == 0
@@ -93,7 +90,9 @@ PRAGMA user_version = 1;
 """
 
 
-def test_readings_that_an_older_version_stored_are_sent(path: Path, clock: FakeClock) -> None:
+def test_readings_of_version_1_are_sent(
+    open_queue: OpenQueue, path: Path, clock: FakeClock
+) -> None:
     now = clock.wall()
     with contextlib.closing(sqlite3.connect(path)) as old:
         old.executescript(_VERSION_1)
@@ -107,7 +106,7 @@ def test_readings_that_an_older_version_stored_are_sent(path: Path, clock: FakeC
             ],
         )
         old.commit()
-    queue = Queue(path, Bounds(max_age=2 * DAY), clock)
+    queue = open_queue(max_age=2 * DAY)
     assert (queue.replaced, queue.count, queue.bytes) == (None, 3, 3)
     queue.tidy()
     assert queue.dropped.age == 1
@@ -120,21 +119,18 @@ def test_readings_that_an_older_version_stored_are_sent(path: Path, clock: FakeC
     assert sequence == 5
     queue.give_back(topic, found)
     queue.close()
-    queue = Queue(path, Bounds(), clock)
+    queue = open_queue()
     assert drained(queue) == {"a": [2, 3], "b": [4]}
-    queue.close()
 
 
-def test_readings_that_the_version_before_stored_one_a_row_are_sent(
-    path: Path, clock: FakeClock
-) -> None:
-    with contextlib.closing(Queue(path, Bounds(), clock)) as queue:
+def test_readings_of_version_2_one_a_row_are_sent(open_queue: OpenQueue, path: Path) -> None:
+    with contextlib.closing(open_queue()) as queue:
         for number in range(3):
             queue.add([reading(number)])
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.execute("ALTER TABLE reading DROP COLUMN sizes")
         old.execute("PRAGMA user_version = 2")
-    with contextlib.closing(Queue(path, Bounds(), clock)) as queue:
+    with contextlib.closing(open_queue()) as queue:
         assert (queue.replaced, queue.count) == (None, 3)
         queue.add([reading(3), reading(4)])
         assert drained(queue) == {"t": [0, 1, 2, 3, 4]}

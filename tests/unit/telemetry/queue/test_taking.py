@@ -1,28 +1,25 @@
 """What is taken out of the queue: how much, and in which order."""
 
 import math
-from pathlib import Path
 
 import pytest
 
-from fleet_agent.config.telemetry import Queue as Bounds
 from fleet_agent.errors import StateDirectoryError
-from fleet_agent.telemetry.queue import Queue
 from support.clock import FakeClock
-from support.queues import numbers, of, reading, unreadable
+from support.queues import OpenQueue, numbers, reading, reading_of, unreadable
 
 
 @pytest.mark.parametrize("is_read", [False, True])
 @pytest.mark.parametrize("newest", [False, True])
 @pytest.mark.parametrize(("size", "counts"), [(299, [2, 2, 1]), (300, [3, 2]), (10, [1] * 5)])
-def test_what_is_taken_is_as_much_as_fits_and_the_rest_stays(
-    path: Path, clock: FakeClock, size: int, counts: list[int], *, newest: bool, is_read: bool
+def test_as_much_is_taken_as_fits_and_the_rest_stays(
+    open_queue: OpenQueue, size: int, counts: list[int], *, newest: bool, is_read: bool
 ) -> None:
-    queue = Queue(path, Bounds(), clock)
+    queue = open_queue()
     queue.add([reading(number, size=99) for number in range(5)])
     if is_read:
         queue.close()
-        queue = Queue(path, Bounds(), clock)
+        queue = open_queue()
     (topic,) = queue.topics
     parts = []
     while topic.unsent:
@@ -37,21 +34,22 @@ def test_what_is_taken_is_as_much_as_fits_and_the_rest_stays(
     for part in parts:
         queue.give_back(topic, part)
     assert topic.unsent == [(0, 5)]
-    queue.close()
 
 
-def test_what_cannot_be_read_is_not_under_way(full_file: Path, clock: FakeClock) -> None:
-    queue = Queue(full_file, Bounds(), clock)
+@pytest.mark.usefixtures("full_file")
+def test_readings_that_cannot_be_read_are_not_in_flight(open_queue: OpenQueue) -> None:
+    queue = open_queue()
     (topic,) = queue.topics
     with unreadable(queue), pytest.raises(StateDirectoryError, match="cannot be used"):
         queue.take(topic, 10, 10_000)
     assert topic.unsent == [(0, 500)]
     assert numbers(queue.take(topic, 10, 10_000)) == list(range(10))
-    queue.close()
 
 
-def test_the_oldest_is_that_of_what_waits(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(), clock)
+def test_the_oldest_is_the_first_stored_of_those_that_wait(
+    open_queue: OpenQueue, clock: FakeClock
+) -> None:
+    queue = open_queue()
     assert queue.oldest() is None
     for time, name in ((100.0, "a"), (50.0, "b"), (200.0, "a"), (300.0, "b")):
         # What was stored first, whatever its time: that a clock was set makes nothing older.
@@ -64,14 +62,13 @@ def test_the_oldest_is_that_of_what_waits(path: Path, clock: FakeClock) -> None:
         queue.take(topic, 1, 100)
     assert times == [100.0, 50.0, 200.0, 300.0]
     assert queue.oldest() is None
-    queue.close()
 
 
-def test_sources_take_turns_before_topics(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(), clock)
-    queue.add([of("many", n, f"many/{n}") for n in range(100)])
-    queue.add([of("few", n, "few") for n in range(3)])
-    queue.add([of("two", n, f"two/{n % 2}") for n in range(4)])
+def test_sources_take_turns_before_topics(open_queue: OpenQueue) -> None:
+    queue = open_queue()
+    queue.add([reading_of("many", n, f"many/{n}") for n in range(100)])
+    queue.add([reading_of("few", n, "few") for n in range(3)])
+    queue.add([reading_of("two", n, f"two/{n % 2}") for n in range(4)])
     turns = []
     while topic := queue.next(0.0):
         queue.take(topic, 1, 1000)
@@ -80,35 +77,31 @@ def test_sources_take_turns_before_topics(path: Path, clock: FakeClock) -> None:
     assert turns[9:11] == ["many", "two"]
     assert set(turns[11:]) == {"many"}
     assert len(turns) == 107
-    queue.close()
 
 
-def test_turns_after_a_restart_are_those_of_who_has_something(
-    path: Path, clock: FakeClock
-) -> None:
-    queue = Queue(path, Bounds(), clock)
-    queue.add([of("a", 0, "t"), *(of("b", n, "t") for n in range(3))])
-    queue.add([of("b", n, "u") for n in range(3)])
+def test_after_a_restart_only_sources_with_readings_have_turns(open_queue: OpenQueue) -> None:
+    queue = open_queue()
+    queue.add([reading_of("a", 0, "t"), *(reading_of("b", n, "t") for n in range(3))])
+    queue.add([reading_of("b", n, "u") for n in range(3)])
     queue.close()
-    queue = Queue(path, Bounds(), clock)
+    queue = open_queue()
     turns = []
     while topic := queue.next(0.0):
         queue.take(topic, 1, 1000)
         turns.append(topic.name)
     assert turns == ["t", "u", "t", "u", "t", "u", "t"]
     assert queue.due() == math.inf
-    queue.close()
 
 
-def test_a_topic_rests_until_its_time_or_until_it_is_woken(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(), clock)
-    queue.add([of("a", 1, "one"), of("b", 2, "one"), of("b", 3, "two")])
+def test_a_paused_topic_waits_until_its_time_or_until_it_is_resumed(open_queue: OpenQueue) -> None:
+    queue = open_queue()
+    queue.add([reading_of("a", 1, "one"), reading_of("b", 2, "one"), reading_of("b", 3, "two")])
     one, two = queue.topics
     queue.pause(one, 50.0)
     queue.pause(two, 60.0)
     assert queue.next(49.0) is None
     assert queue.due() == 50.0
-    queue.add([of("a", 4, "one")])
+    queue.add([reading_of("a", 4, "one")])
     assert queue.next(49.0) is None
     assert queue.next(50.0) is one
     queue.pause(one, 90.0)
@@ -121,4 +114,3 @@ def test_a_topic_rests_until_its_time_or_until_it_is_woken(path: Path, clock: Fa
         queue.resume(topic)
         queue.take(topic, 10, 1000)
     assert queue.due() == math.inf
-    queue.close()

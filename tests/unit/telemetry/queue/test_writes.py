@@ -1,23 +1,19 @@
 """What is written to the file, when, and how durably."""
 
-from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from fleet_agent.config.telemetry import Queue as Bounds
-from fleet_agent.telemetry.queue import Queue
-from support.clock import FakeClock
-from support.queues import forget, in_file, of, reading, take, traced
+from support.queues import OpenQueue, forget, in_file, reading, reading_of, take, traced
 
 
-def test_a_commit_writes_what_is_new_and_no_more(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(synchronous="normal"), clock)
-    queue.add([of("a", 1, "t")])
+def test_a_commit_writes_only_what_is_new(open_queue: OpenQueue) -> None:
+    queue = open_queue(synchronous="normal")
+    queue.add([reading_of("a", 1, "t")])
     for first in ([], ["PRAGMA synchronous = normal"]):
         statements = traced(queue)
         for _ in range(2):
-            queue.add([of("a", 2, "t")])
+            queue.add([reading_of("a", 2, "t")])
             queue.tidy()
         written = [
             statement.split("(")[0]
@@ -27,15 +23,14 @@ def test_a_commit_writes_what_is_new_and_no_more(path: Path, clock: FakeClock) -
         assert written == [*first, *["BEGIN IMMEDIATE", "INSERT INTO reading", "COMMIT"] * 2]
         # After a restart within the same boot, too.
         queue.close()
-        queue = Queue(path, Bounds(synchronous="normal"), clock)
-    queue.close()
+        queue = open_queue(synchronous="normal")
 
 
 @pytest.mark.parametrize(("synchronous", "stored"), [("full", 2), ("normal", 1)])
-def test_a_reading_is_as_durable_as_is_wanted_and_its_deletion_costs_no_sync(
-    path: Path, clock: FakeClock, synchronous: Literal["full", "normal"], stored: int
+def test_readings_are_as_durable_as_configured_and_deleting_them_costs_no_sync(
+    open_queue: OpenQueue, synchronous: Literal["full", "normal"], stored: int
 ) -> None:
-    queue = Queue(path, Bounds(synchronous=synchronous), clock)
+    queue = open_queue(synchronous=synchronous)
 
     def sync() -> list[tuple[int]]:
         return queue._file.execute("PRAGMA synchronous").fetchall()
@@ -50,13 +45,10 @@ def test_a_reading_is_as_durable_as_is_wanted_and_its_deletion_costs_no_sync(
         queue._file.close()  # as after damage: the next connection knows nothing of it
         assert in_file(queue)
         forget(queue, *take(queue))
-    queue.close()
 
 
-def test_a_sent_reading_leaves_no_row_behind_but_its_topics_last(
-    path: Path, clock: FakeClock
-) -> None:
-    queue = Queue(path, Bounds(), clock)
+def test_a_sent_reading_leaves_no_row_but_the_last_of_its_topic(open_queue: OpenQueue) -> None:
+    queue = open_queue()
     for turn in range(3):
         queue.add([reading(number) for number in range(3)])
         # The row that kept the sequence over the restart goes with the next that is deleted.
@@ -70,15 +62,15 @@ def test_a_sent_reading_leaves_no_row_behind_but_its_topics_last(
             queue.flush()
             assert in_file(queue) == 1
             queue.close()
-            queue = Queue(path, Bounds(), clock)
+            queue = open_queue()
     queue.flush()
     assert in_file(queue) == 1
+    # The sequence goes on.
     assert queue.add([reading(0)])[0] == (queue.topics[0], 9)
-    queue.close()
 
 
-def test_what_is_acknowledged_one_by_one_is_deleted_together(path: Path, clock: FakeClock) -> None:
-    queue = Queue(path, Bounds(), clock)
+def test_readings_acknowledged_one_by_one_are_deleted_together(open_queue: OpenQueue) -> None:
+    queue = open_queue()
     queue.add([reading(number, topic) for topic in "ab" for number in range(50)])
     for topic in queue.topics:
         forget(queue, topic, queue.take(topic, 49, 10_000))
@@ -89,4 +81,3 @@ def test_what_is_acknowledged_one_by_one_is_deleted_together(path: Path, clock: 
         == 2
     )
     assert in_file(queue) == 2
-    queue.close()
