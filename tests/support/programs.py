@@ -7,8 +7,10 @@ from functools import partial
 from typing import Any
 
 from fleet_agent.config.readings import Allow, SocketSource
+from fleet_agent.process.mailbox import Ready
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.allow_list import AllowList
+from fleet_agent.telemetry.sources.connection import Connection
 from fleet_agent.telemetry.sources.socket import Socket
 from fleet_agent.topics.names import Topics
 from support.identity import CREDENTIAL
@@ -75,3 +77,24 @@ class Program:
         self.send(packet)
         self._bench.turn(lambda: len(self.hear()) > count)
         return self.answers[count]
+
+
+def one_of(bench: Bench) -> Connection:
+    """The only connection."""
+    source = bench.sources[0]
+    assert isinstance(source, Socket)
+    bench.turn(lambda: len(source._admission) == 1)
+    (client,) = source._admission
+    assert isinstance(client, Connection)
+    return client
+
+
+def rest(bench: Bench) -> None:
+    """Turns until nothing is left to do, which is soon."""
+    limit = bench.clock.monotonic() + LIMIT
+    while event := bench.mailbox.wait(bench.clock.monotonic() + 0.01):
+        assert isinstance(event, Ready)
+        event.act()
+        if not bench.intake.is_held:
+            bench.intake.commit()
+        assert bench.clock.monotonic() < limit, "it spins"

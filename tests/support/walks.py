@@ -1,6 +1,8 @@
 """Walks a store through a whole attempt, without a cloud."""
 
 import dataclasses
+import stat
+from pathlib import Path
 
 from fleet_agent.credentials.model import (
     Attempt,
@@ -25,6 +27,16 @@ ATTEMPT = Attempt(
 BY_AWS = dataclasses.replace(ATTEMPT, method="keys")
 
 STEPS = ("attempt", "key", "certificate", "registered", "proven", "current")
+
+# The files of a generation that went the whole way, and their modes.
+FILES = {
+    "attempt.json": 0o600,
+    "private.pem.key": 0o600,
+    "certificate.pem.crt": 0o644,
+    "issued.json": 0o600,
+    "registration.json": 0o600,
+    "proven": 0o600,
+}
 
 
 def walk(
@@ -66,3 +78,7 @@ def current(store: Store) -> Credential:
     found = store.current()
     assert found is not None
     return found
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
