@@ -13,6 +13,7 @@ import pytest
 import fleet_agent
 from fleet_agent.process import log
 from fleet_agent.process.log import Moment
+from support.clock import FakeClock
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +56,34 @@ def entry(datagram: bytes) -> dict[str, str]:
         found[name.decode()] = value.decode()
         datagram = rest
     return found
+
+
+def test_lines_that_others_cause_without_end_are_left_out_and_counted(
+    logger: logging.Logger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up(verbose=False)
+    clock = FakeClock()
+    logger.handlers[0].filters[:] = [log.Few(clock)]
+    for number in range(log.MOST + 5):
+        logger.info("message on %s: %d", "a/%s", number)
+    logger.info("something else")
+    clock.passed += log.WINDOW
+    logger.info("message on %s: %d", "b", 7)
+    logger.info("message on %s: %d", "b", 8)
+    *flood, last, other, next_one, plain = capfd.readouterr().err.splitlines()
+    assert flood[-1] == f"message on a/%s: {log.MOST - 2}"
+    assert len(flood) == log.MOST - 1
+    assert last.endswith(f": {log.MOST - 1} (such lines are left out for the rest of 60 s)")
+    assert other == "something else"
+    assert next_one == "message on b: 7 (5 such lines were left out before)"
+    assert plain == "message on b: 8"
+
+
+def test_verbose_lines_are_all_there(capfd: pytest.CaptureFixture[str]) -> None:
+    log.set_up(verbose=True)
+    for number in range(2 * log.MOST):
+        logging.getLogger("fleet_agent").info("line %d", number)
+    assert len(capfd.readouterr().err.splitlines()) == 2 * log.MOST
 
 
 def test_plain_lines_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,11 @@ import socket
 import struct
 import sys
 
+from fleet_agent.clock import Clock, SystemClock
 from fleet_agent.printable import line as printable
+
+MOST = 100  # lines of a kind ...
+WINDOW = 60.0  # ... in so many seconds: what others send decides how many there would be
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
@@ -66,7 +70,10 @@ def set_up(*, verbose: bool) -> None:
     logger = logging.getLogger("fleet_agent")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
-    logger.handlers[:] = [JournalHandler() if is_journal() else _stderr_handler()]
+    handler = JournalHandler() if is_journal() else _stderr_handler()
+    if not verbose:
+        handler.addFilter(Few(SystemClock()))
+    logger.handlers[:] = [handler]
 
 
 def failed(words: str, *, problem: str, step: str | None) -> bool:
@@ -77,6 +84,30 @@ def failed(words: str, *, problem: str, step: str | None) -> bool:
     about(step=step)
     logging.getLogger(__name__).error("%s", words, extra=fields(Moment.FAILED, problem=problem))
     return True
+
+
+class Few(logging.Filter):
+    """Lets so many lines of a kind pass in a while; the next one to pass has the number of those that did not."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        # Of each kind: when its window ends (monotonic seconds), and the lines in it.
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes."""
+        kind, now = str(record.msg), self._clock.monotonic()
+        end, count = self._kinds.get(kind, (now, 0))
+        if now >= end:
+            if count > MOST:
+                record.msg = f"{kind} ({count - MOST} such lines were left out before)"
+            end, count = now + WINDOW, 0
+        count += 1
+        if count == MOST:
+            record.msg = f"{kind} (such lines are left out for the rest of {WINDOW:g} s)"
+        self._kinds[kind] = end, count
+        return count <= MOST
 
 
 class _Formatter(logging.Formatter):
