@@ -60,7 +60,8 @@ class Program:
     def _has_more(self, seen: int) -> bool:
         return len(self._bench.intake.readings) > seen
 
-    def hear(self) -> list[dict[str, Any]]:
+    def received(self) -> list[dict[str, Any]]:
+        """All answers so far."""
         try:
             while data := self.socket.recv(1 << 18):
                 self.answers.append(json.loads(data))
@@ -75,7 +76,7 @@ class Program:
         """Sends it and waits for the answer."""
         count = len(self.answers)
         self.send(packet)
-        self._bench.turn(lambda: len(self.hear()) > count)
+        self._bench.turn(lambda: len(self.received()) > count)
         return self.answers[count]
 
 

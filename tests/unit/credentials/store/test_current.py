@@ -16,7 +16,9 @@ from support.clock import FakeClock
 from support.walks import ATTEMPT, FILES, current, walk
 
 
-def test_the_credential_in_use(store: Store, state_dir: Path, clock: FakeClock) -> None:
+def test_the_current_credential_has_all_that_was_stored(
+    store: Store, state_dir: Path, clock: FakeClock
+) -> None:
     walk(store, "a")
     found = current(store)
     assert (found.certificate_id, found.thing_name, found.generation) == ("c-a", "thing-a", 1)
@@ -35,7 +37,7 @@ def test_the_credential_in_use(store: Store, state_dir: Path, clock: FakeClock) 
     assert (found.client_id, found.topic_values) == ("thing-a", values)
 
 
-def test_whence_an_identity_is_and_where_at_home(store: Store) -> None:
+def test_a_credential_has_its_origin_and_its_home(store: Store) -> None:
     home = Home(name="there", port=443, ca_file="b.pem")
     adopted = dataclasses.replace(ATTEMPT, origin="adopted", home=home, template="fleet-b")
     walk(store, "a", attempt=adopted)
@@ -44,14 +46,14 @@ def test_whence_an_identity_is_and_where_at_home(store: Store) -> None:
     assert found.endpoint == ATTEMPT.endpoint
 
 
-def test_a_thing_without_a_name_connects_by_its_certificates_id(store: Store) -> None:
+def test_without_a_thing_the_client_id_is_the_certificates(store: Store) -> None:
     found = walk(store, "a", "certificate")
     found = store.keep_registration(found, Registration(thing_name=None, device_configuration={}))
     credential = store.describe(found)
     assert credential.client_id == "c-a"
 
 
-def test_times_of_an_older_version_have_no_boot_beside_them(
+def test_times_of_an_older_version_have_no_uptime(
     store: Store, state_dir: Path, clock: FakeClock
 ) -> None:
     walk(store, "a")
@@ -70,27 +72,14 @@ def test_times_of_an_older_version_have_no_boot_beside_them(
     "name",
     ["attempt.json", "issued.json", "registration.json", "private.pem.key", "certificate.pem.crt"],
 )
-def test_a_current_credential_that_lacks_a_file(store: Store, state_dir: Path, name: str) -> None:
+def test_a_current_credential_that_lacks_a_file_is_incomplete(
+    store: Store, state_dir: Path, name: str
+) -> None:
     walk(store, "a")
     (state_dir / "credentials/current" / name).unlink()
     with pytest.raises(DeviceError, match=f"incomplete: it has no {name}") as caught:
         store.current()
     assert "--force" in caught.value.remedy
-
-
-def test_a_damaged_current_credential_names_the_way_out(store: Store, state_dir: Path) -> None:
-    walk(store, "a")
-    (state_dir / "credentials/current/registration.json").write_text("{")
-    with pytest.raises(StateDirectoryError, match=r"0001/registration\.json is damaged") as caught:
-        store.current()
-    assert "--force" in caught.value.remedy
-
-
-def test_the_way_out_of_a_damaged_identity_leads_out(store: Store, state_dir: Path) -> None:
-    walk(store, "a")
-    (state_dir / "credentials/current/registration.json").write_text("{")
-    walk(store, "b")
-    assert current(store).certificate_id == "c-b"
 
 
 @pytest.mark.parametrize("make", [Path.touch, Path.mkdir, os.mkfifo])
@@ -110,7 +99,9 @@ def test_a_damaged_identity_can_be_provisioned_again(
     assert not store.folder(1).exists()
 
 
-def test_damage_elsewhere_does_not_stop_a_sound_identity(store: Store, state_dir: Path) -> None:
+def test_damage_in_other_generations_does_not_affect_the_current_one(
+    store: Store, state_dir: Path
+) -> None:
     walk(store, "a")
     walk(store, "b")
     walk(store, "c", "key")
@@ -120,7 +111,7 @@ def test_damage_elsewhere_does_not_stop_a_sound_identity(store: Store, state_dir
     assert current(store).certificate_id == "c-b"
 
 
-def test_current_points_nowhere(store: Store, state_dir: Path) -> None:
+def test_a_link_to_a_missing_generation_is_reported(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     link = state_dir / "credentials/current"
     link.unlink()
@@ -131,7 +122,9 @@ def test_current_points_nowhere(store: Store, state_dir: Path) -> None:
     assert walk(store, "b", "attempt").number == 10
 
 
-def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
+def test_a_link_to_something_other_than_a_generation_is_reported(
+    store: Store, state_dir: Path
+) -> None:
     (state_dir / "credentials").mkdir()
     (state_dir / "credentials/current").symlink_to("../elsewhere")
     with pytest.raises(StateDirectoryError, match="not a generation") as caught:
@@ -139,7 +132,7 @@ def test_current_points_to_no_generation(store: Store, state_dir: Path) -> None:
     assert caught.value.code == "state-damaged"
 
 
-def test_current_is_no_link(store: Store, state_dir: Path) -> None:
+def test_a_folder_in_place_of_the_link_is_reported(store: Store, state_dir: Path) -> None:
     """What is offered to type leaves an attempt that is proven, with nothing to ask for."""
     walk(store, "a")
     (state_dir / "credentials/current").unlink()

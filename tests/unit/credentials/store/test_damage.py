@@ -18,7 +18,7 @@ from support.walks import ATTEMPT, walk
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'{"tries": 1}']
 )
-def test_a_damaged_file_of_an_attempt_is_named_with_the_way_out(
+def test_a_damaged_file_of_an_attempt_is_reported_with_a_remedy(
     store: Store, state_dir: Path, name: str, content: bytes
 ) -> None:
     walk(store, "a", "proven")
@@ -49,7 +49,7 @@ values = some.recursive(
         values,
     ),
 )  # fmt: skip
-def test_whatever_stands_in_a_file_it_is_read_or_called_damaged(
+def test_any_content_of_a_file_is_read_or_reported_as_damaged(
     tmp_path: Path, name: str, changes: dict[str, object]
 ) -> None:
     store = Store(tmp_path, FakeClock())
@@ -73,20 +73,23 @@ def test_whatever_stands_in_a_file_it_is_read_or_called_damaged(
         ("proven", '{"proven": "x"}', "0001/proven is damaged: proven is not a number"),
         ("proven", "{", r"0001/proven is damaged: Expecting"),
         ("issued.json", '{"received": 1}', r"0001/issued\.json is damaged: it has no certificate_id"),
+        ("registration.json", "{", r"0001/registration\.json is damaged: Expecting"),
         ("registration.json", "[" * 100_000, r"0001/registration\.json is damaged: nested too deep"),
         ("key.json", '{"label": 1, "token": "t"}', r"0001/key\.json is damaged: label is not text"),
     ],
 )  # fmt: skip
-def test_what_is_damaged_is_said(
+def test_damage_of_the_current_credential_is_described(
     store: Store, state_dir: Path, name: str, content: str, words: str
 ) -> None:
     walk(store, "a")
     (state_dir / "credentials/0001" / name).write_text(content)
-    with pytest.raises(StateDirectoryError, match=words):
+    with pytest.raises(StateDirectoryError, match=words) as caught:
         store.current()
+    # An identity is whole without the record of its proof.
+    assert ("mv " if name == "proven" else "--force") in caught.value.remedy
 
 
-def test_what_is_no_text_in_a_certificate_is_for_its_parser_to_judge(
+def test_bytes_that_are_not_text_in_a_certificate_are_left_to_its_parser(
     store: Store, state_dir: Path
 ) -> None:
     walk(store, "a")

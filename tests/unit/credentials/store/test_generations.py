@@ -9,7 +9,7 @@ from fleet_agent.credentials.store import Store
 from support.walks import STEPS, current, walk
 
 
-def test_one_is_kept_for_going_back_and_older_ones_are_removed(
+def test_the_replaced_generation_is_kept_and_older_ones_are_removed(
     store: Store, state_dir: Path
 ) -> None:
     for name in "abc":
@@ -47,12 +47,14 @@ def test_a_generation_that_is_not_proven_cannot_become_current(store: Store) -> 
     assert store.current() is None
 
 
-def test_a_generation_that_is_not_registered_is_no_credential(store: Store) -> None:
+def test_a_generation_that_is_not_registered_is_not_a_credential(store: Store) -> None:
     with pytest.raises(ValueError, match="not registered"):
         store.describe(walk(store, "a", "certificate"))
 
 
-def test_a_folder_without_an_attempt_is_no_attempt(store: Store, state_dir: Path) -> None:
+def test_a_folder_without_an_attempt_is_ignored_and_replaced(
+    store: Store, state_dir: Path
+) -> None:
     (state_dir / "credentials" / "0001").mkdir(parents=True)
     assert store.pending() is None
     assert walk(store, "a", "attempt").number == 2

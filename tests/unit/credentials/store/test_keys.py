@@ -11,7 +11,7 @@ from fleet_agent.errors import DeviceError, StateDirectoryError
 from support.walks import ATTEMPT, BY_AWS, aws_key, issued, mode_of, walk
 
 
-def test_a_token_that_was_refused_leaves_the_key_and_a_line_in_the_ledger(
+def test_a_refused_ownership_token_leaves_the_key_and_a_line_in_the_ledger(
     store: Store, state_dir: Path
 ) -> None:
     found = store.drop_certificate(walk(store, "a", "certificate"))
@@ -31,7 +31,7 @@ def test_a_key_is_never_overwritten(store: Store) -> None:
     assert store.key(1) == Secret("key a")
 
 
-def test_a_key_from_aws_whose_answer_was_never_completely_stored_is_replaced(
+def test_a_key_from_an_answer_that_was_not_completely_stored_is_replaced(
     store: Store, state_dir: Path
 ) -> None:
     found = walk(store, "a", "attempt", attempt=BY_AWS)
@@ -45,13 +45,13 @@ def test_a_key_from_aws_whose_answer_was_never_completely_stored_is_replaced(
     assert mode_of(state_dir / "credentials/0001/private.pem.key") == 0o600
 
 
-def test_a_key_made_here_outlives_a_refused_token(store: Store) -> None:
+def test_a_key_made_on_the_device_is_kept_after_a_refused_token(store: Store) -> None:
     found = store.drop_certificate(walk(store, "a", "certificate"))
     store.keep_certificate(found, issued("b"), "certificate b", None)
     assert store.key(1) == Secret("key a")
 
 
-def test_a_key_that_is_kept_elsewhere(store: Store) -> None:
+def test_a_key_kept_elsewhere_is_missing_here(store: Store) -> None:
     given_csr = dataclasses.replace(ATTEMPT, csr_hash="cc")
     found = store.open(given_csr)
     found = store.keep_certificate(found, issued("a"), "certificate a", None)

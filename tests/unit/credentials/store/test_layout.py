@@ -12,7 +12,7 @@ from support.clock import FakeClock
 from support.walks import BY_AWS, FILES, STEPS, aws_key, issued, mode_of, walk
 
 
-def test_an_empty_state_directory(store: Store) -> None:
+def test_an_empty_state_directory_has_no_credential(store: Store) -> None:
     assert store.pending() is None
     assert store.current() is None
     store.update_ledger()
@@ -29,7 +29,7 @@ def test_layout_and_modes_after_a_whole_walk(store: Store, state_dir: Path) -> N
     assert (folder / "private.pem.key").read_text() == "key a"
 
 
-def test_the_modes_hold_whatever_the_umask(
+def test_the_modes_do_not_depend_on_the_umask(
     store: Store, state_dir: Path, umask: Callable[[int], None]
 ) -> None:
     umask(0o777)
@@ -40,7 +40,7 @@ def test_the_modes_hold_whatever_the_umask(
     assert mode_of(folder) == 0o700
 
 
-def test_what_was_kept_is_found_by_another_process(
+def test_every_step_is_found_by_another_process(
     store: Store, state_dir: Path, clock: FakeClock
 ) -> None:
     for step in STEPS[:-1]:
@@ -56,13 +56,13 @@ def test_the_token_is_erased_before_the_credential_is_current(
     assert "token" not in (state_dir / "ledger.jsonl").read_text()
 
 
-def test_how_it_was_proven_stands_beside_it_for_people(store: Store, state_dir: Path) -> None:
+def test_the_proven_mark_records_how_it_was_proven(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     kept = json.loads((state_dir / "credentials/0001/proven").read_text())
     assert kept["how"] == "in a test"
 
 
-def test_a_certificate_and_its_key_cost_the_disk_one_wait_in_their_folder(
+def test_a_certificate_and_its_key_share_one_fsync_of_their_folder(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each takes a flash card tens of milliseconds, at a first boot."""

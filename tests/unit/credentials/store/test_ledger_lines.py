@@ -17,7 +17,7 @@ def lines(store: Store) -> list[tuple[str, str, int]]:
     return [(entry["certificate_id"], entry["event"], entry["generation"]) for entry in entries]
 
 
-def test_the_ledger_tells_the_whole_story(store: Store, state_dir: Path) -> None:
+def test_the_ledger_has_a_line_for_each_event(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     walk(store, "b")
     lines = [json.loads(line) for line in (state_dir / "ledger.jsonl").read_text().splitlines()]
@@ -33,12 +33,12 @@ def test_the_ledger_tells_the_whole_story(store: Store, state_dir: Path) -> None
     assert all(line["time"] == "2027-01-15T08:00:00Z" for line in lines[1:3])
 
 
-def test_an_adopted_one_is_not_called_registered(store: Store) -> None:
+def test_an_adopted_certificate_is_not_recorded_as_registered(store: Store) -> None:
     walk(store, "a", attempt=dataclasses.replace(ATTEMPT, origin="adopted"))
     assert lines(store) == [("c-a", "adopted", 1), ("c-a", "current", 1)]
 
 
-def test_which_generation_each_line_is_about(store: Store) -> None:
+def test_each_line_names_its_generation(store: Store) -> None:
     """Where they are given up, refused, or replaced and not readable any more."""
     walk(store, "a")
     store.ledger.record("c-z", Event.ISSUED, 9, 0.0)
@@ -61,7 +61,7 @@ def test_which_generation_each_line_is_about(store: Store) -> None:
     ]
 
 
-def test_a_damaged_one_in_use_is_not_retired(store: Store) -> None:
+def test_a_damaged_current_credential_is_not_retired(store: Store) -> None:
     walk(store, "a")
     (store.folder(1) / "attempt.json").write_text("{")
     before = lines(store)
@@ -69,34 +69,26 @@ def test_a_damaged_one_in_use_is_not_retired(store: Store) -> None:
     assert lines(store) == before
 
 
-def test_one_that_was_never_proven_is_not_retired(store: Store) -> None:
-    """Killed after the new attempt stood; what was left of the one before is older than what is in use."""
-    walk(store, "a", "certificate")
-    kept = {path.name: path.read_bytes() for path in store.folder(1).iterdir()}
-    found = walk(store, "b", "proven")
-    store.folder(1).mkdir()
-    for name, data in kept.items():
-        (store.folder(1) / name).write_bytes(data)
-    store.promote(found)
-    assert store.ledger.latest() == {"c-a": "unresolved", "c-b": "current"}
-
-
-def test_what_an_interrupted_restart_left_behind_is_no_retired_credential(
-    store: Store, state_dir: Path
+@pytest.mark.parametrize(
+    ("until", "event"), [("certificate", "unresolved"), ("proven", "dropped")]
+)
+def test_an_attempt_that_an_interrupted_restart_left_behind_is_not_retired(
+    store: Store, until: str, event: str
 ) -> None:
-    """Killed after the new attempt stood, before the old folder was gone."""
-    walk(store, "a", "proven")
-    kept = {path.name: path.read_bytes() for path in (state_dir / "credentials/0001").iterdir()}
+    """Killed after the new attempt was there, before the old folder was gone."""
+    walk(store, "a", until)
+    old = store.folder(1)
+    kept = {path.name: path.read_bytes() for path in old.iterdir()}
     found = walk(store, "b", "proven")
-    (state_dir / "credentials/0001").mkdir()
+    old.mkdir()
     for name, data in kept.items():
-        (state_dir / "credentials/0001" / name).write_bytes(data)
+        (old / name).write_bytes(data)
     store.promote(found)
-    assert store.ledger.latest() == {"c-a": "dropped", "c-b": "current"}
-    assert not (state_dir / "credentials/0001").exists()
+    assert store.ledger.latest() == {"c-a": event, "c-b": "current"}
+    assert not old.exists()
 
 
-def test_a_replaced_generation_that_cannot_be_read_is_retired_all_the_same(store: Store) -> None:
+def test_a_replaced_generation_that_cannot_be_read_is_still_retired(store: Store) -> None:
     walk(store, "a")
     found = walk(store, "b", "proven")
     (store.folder(1) / "issued.json").write_text("{")
@@ -104,7 +96,9 @@ def test_a_replaced_generation_that_cannot_be_read_is_retired_all_the_same(store
     assert store.ledger.latest() == {"c-a": "retired", "c-b": "current"}
 
 
-def test_whether_it_is_recorded_to_be_in_use(store: Store, state_dir: Path) -> None:
+def test_a_credential_is_recorded_once_the_ledger_names_it_as_current(
+    store: Store, state_dir: Path
+) -> None:
     walk(store, "a")
     found = current(store)
     assert store.is_recorded(found)
@@ -116,7 +110,7 @@ def test_whether_it_is_recorded_to_be_in_use(store: Store, state_dir: Path) -> N
     assert not store.is_recorded(found)
 
 
-def test_of_a_disowned_identity_every_certificate_is_named(store: Store) -> None:
+def test_disowning_an_identity_records_every_certificate(store: Store) -> None:
     walk(store, "a")
     walk(store, "b", "registered")
     store.disown()
@@ -131,7 +125,7 @@ def test_of_a_disowned_identity_every_certificate_is_named(store: Store) -> None
         ("proven", Event.DROPPED),
     ],
 )
-def test_a_given_up_attempt_names_its_certificate(
+def test_giving_up_an_attempt_records_its_certificate(
     store: Store, state_dir: Path, until: str, event: Event
 ) -> None:
     walk(store, "a", until)
@@ -140,7 +134,7 @@ def test_a_given_up_attempt_names_its_certificate(
     assert store.ledger.latest() == {"c-a": event.value}
 
 
-def test_a_damaged_attempt_names_its_certificate_when_it_is_given_up(
+def test_giving_up_a_damaged_attempt_records_its_certificate(
     store: Store, state_dir: Path
 ) -> None:
     walk(store, "a", "registered")
@@ -150,7 +144,7 @@ def test_a_damaged_attempt_names_its_certificate_when_it_is_given_up(
     assert store.ledger.latest() == {"c-a": "dropped"}
 
 
-def test_a_lost_ledger_is_made_up_from_what_is_stored(store: Store, state_dir: Path) -> None:
+def test_a_lost_ledger_is_rebuilt_from_what_is_stored(store: Store, state_dir: Path) -> None:
     walk(store, "a", "registered")
     (state_dir / "ledger.jsonl").unlink()
     walk(store, "b", "attempt")
@@ -164,7 +158,9 @@ def test_a_foreign_certificate_stays_foreign_when_the_attempt_is_given_up(store:
     assert store.ledger.latest() == {"c-x": "foreign"}
 
 
-def test_a_power_cut_between_the_swap_and_the_ledger(store: Store, state_dir: Path) -> None:
+def test_lines_lost_in_a_power_cut_are_written_at_the_next_start(
+    store: Store, state_dir: Path
+) -> None:
     walk(store, "a")
     walk(store, "b")
     ledger = state_dir / "ledger.jsonl"

@@ -12,7 +12,7 @@ from support.users import as_nobody
 from support.walks import issued, walk
 
 
-def test_a_file_in_place_of_the_state_directory(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_state_directory_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "state"
     file.touch()
     with pytest.raises(StateDirectoryError, match=r"Cannot look at .*: Not a dir") as caught:
@@ -20,14 +20,14 @@ def test_a_file_in_place_of_the_state_directory(tmp_path: Path) -> None:
     assert "--state-dir" in caught.value.remedy
 
 
-def test_a_file_in_place_of_the_generations(store: Store, state_dir: Path) -> None:
+def test_a_file_in_place_of_the_generations_is_reported(store: Store, state_dir: Path) -> None:
     (state_dir / "credentials").touch()
     with pytest.raises(StateDirectoryError, match=r"Cannot look into .*: Not a dir") as caught:
         store.pending()
     assert caught.value.code == "state-damaged"
 
 
-def test_a_folder_that_may_not_be_looked_into(store: Store, state_dir: Path) -> None:
+def test_a_folder_without_permission_is_reported(store: Store, state_dir: Path) -> None:
     walk(store, "a")
     folder = state_dir / "credentials"
     folder.chmod(0)

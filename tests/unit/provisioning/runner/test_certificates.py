@@ -17,7 +17,7 @@ from support.identity import CREDENTIAL
 from support.runners import ID, KEY, Bench, lost
 
 
-def test_a_certificate_for_another_key_is_named_and_never_used(bench: Bench) -> None:
+def test_a_certificate_for_another_key_is_recorded_and_never_used(bench: Bench) -> None:
     other = make_certificate(KEY, valid_to=END_OF_TIME, public_key=make_key().public_key())
     bench.cloud.pem = other
     bench.patience = 0
@@ -32,7 +32,7 @@ def test_a_certificate_for_another_key_is_named_and_never_used(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("certificate_id", [ID, None])
-def test_an_answer_that_cannot_be_used_is_named_where_it_has_a_name(
+def test_an_unusable_answer_is_recorded_if_it_names_a_certificate(
     bench: Bench, certificate_id: str | None
 ) -> None:
     unusable = UnusableAnswerError("No.", remedy="Again.", code="answer-invalid")
@@ -43,7 +43,7 @@ def test_an_answer_that_cannot_be_used_is_named_where_it_has_a_name(
     assert bench.ledger == ({ID: "foreign"} if certificate_id else {})
 
 
-def test_a_token_that_was_refused_costs_one_certificate(bench: Bench) -> None:
+def test_a_refused_ownership_token_costs_one_certificate(bench: Bench) -> None:
     bench.cloud.happens["register"] = [RejectedError(Operation.REGISTER, 400, "", "bad token")]
     bench.provision()
     assert bench.asked == ["create", "register", "create", "register", "prove"]
@@ -51,7 +51,7 @@ def test_a_token_that_was_refused_costs_one_certificate(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("age", "asks"), [(3500.0, 1), (3700.0, 2)])
 @pytest.mark.parametrize("is_restarted", [True, False])
-def test_a_tokens_age_is_that_of_the_certificate(
+def test_the_age_of_an_ownership_token_is_that_of_its_certificate(
     bench: Bench, age: float, asks: int, is_restarted: bool
 ) -> None:
     """Past its hour a refusal is about the token, whatever its words."""
@@ -84,7 +84,7 @@ def test_a_registration_of_another_thing_is_given_up(tmp_path: Path) -> None:
     bench.provision()
 
 
-def test_one_of_another_thing_found_at_a_start_is_given_up(tmp_path: Path) -> None:
+def test_a_registration_of_another_thing_found_at_a_start_is_given_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.gets_to("prove")
     bench.more["in_use"] = dataclasses.replace(CREDENTIAL, thing_name="pump-8")
@@ -93,7 +93,7 @@ def test_one_of_another_thing_found_at_a_start_is_given_up(tmp_path: Path) -> No
     assert bench.ledger == {ID: "dropped"}
 
 
-def test_a_device_configuration_that_makes_a_topic_impossible_is_asked_for_again(
+def test_a_device_configuration_that_makes_a_topic_invalid_is_requested_again(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, topics=[("dt/{site}", "")], outlasts_refusal=False)

@@ -11,7 +11,7 @@ from fleet_agent.provisioning.waits import CLOCK_POLL, CLOCK_REPORT_INTERVAL
 from support.runners import NOW, Bench, Cloud, lost
 
 
-def test_a_clock_that_is_not_set_is_waited_for_and_reported_now_and_then(bench: Bench) -> None:
+def test_a_clock_that_is_not_set_is_waited_for_and_reported_at_intervals(bench: Bench) -> None:
     bench.clock.now = 0.0
     bench.patience = 10_000
 
@@ -28,13 +28,13 @@ def test_a_clock_that_is_not_set_is_waited_for_and_reported_now_and_then(bench: 
     assert [name for name, _ in bench.report.steps].count(Milestone.CLOCK) == 1
 
 
-def test_out_of_time_while_the_clock_is_waited_for(bench: Bench) -> None:
+def test_time_is_up_while_the_clock_is_waited_for(bench: Bench) -> None:
     bench.clock.now = 0.0
     assert bench.fails(UnreachableError).code == "clock"
 
 
 @pytest.mark.parametrize("is_doubtful", [True, False])
-def test_dates_that_look_wrong_by_a_doubtful_clock_are_the_clocks_fault(
+def test_dates_that_look_wrong_are_blamed_on_a_doubtful_clock(
     bench: Bench, is_doubtful: bool
 ) -> None:
     bench.cloud.happens["create"] = [lost(DATES)]

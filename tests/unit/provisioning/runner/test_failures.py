@@ -26,7 +26,9 @@ from support.runners import Bench, Session, lost
 
 
 @pytest.mark.parametrize("name", ["create", "register", "prove"])
-def test_what_may_pass_is_waited_for_over_a_new_connection(bench: Bench, name: str) -> None:
+def test_temporary_failures_are_waited_for_and_tried_again_over_a_new_connection(
+    bench: Bench, name: str
+) -> None:
     bench.cloud.happens[name] = [lost(), lost(), lost(), lost()]
     bench.provision()
     assert bench.asked.count(name) == 5
@@ -39,7 +41,7 @@ def test_what_may_pass_is_waited_for_over_a_new_connection(bench: Bench, name: s
     assert bench.cloud.closed >= bench.cloud.opened
 
 
-def test_waits_grow_with_failures_in_a_row_alone(bench: Bench) -> None:
+def test_waits_grow_only_with_consecutive_failures(bench: Bench) -> None:
     bench.more["jitter"] = lambda: 0.99
     bench.cloud.happens = {"create": [lost(), lost(), lost()], "register": [lost()]}
     bench.provision()
@@ -51,7 +53,7 @@ def test_waits_grow_with_failures_in_a_row_alone(bench: Bench) -> None:
     assert first == backoff.delay(Patience.NETWORK, 1, 0.99)
 
 
-def test_a_refusal_ends_a_command_and_is_a_problem_to_a_daemon(tmp_path: Path) -> None:
+def test_a_refusal_ends_a_command_and_is_a_problem_for_a_daemon(tmp_path: Path) -> None:
     refused = RejectedError(Operation.REGISTER, 403, "Denied", "no")
     command = Bench(tmp_path / "command", outlasts_refusal=False)
     command.cloud.happens["register"] = [refused]
@@ -66,7 +68,7 @@ def test_a_refusal_ends_a_command_and_is_a_problem_to_a_daemon(tmp_path: Path) -
     assert why == problem.title
 
 
-def test_what_waiting_cannot_mend_ends_it(bench: Bench) -> None:
+def test_a_failure_that_waiting_cannot_mend_ends_the_walk(bench: Bench) -> None:
     broken = DeviceError("Wrong here.", remedy="Mend it.", code="x")
     bench.cloud.happens["create"] = [broken]
     assert bench.fails(DeviceError) is broken
@@ -75,20 +77,20 @@ def test_what_waiting_cannot_mend_ends_it(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-def test_out_of_time_the_last_cause_is_the_answer(bench: Bench, is_known: bool) -> None:
+def test_when_time_is_up_the_last_failure_is_raised(bench: Bench, is_known: bool) -> None:
     bench.cloud.happens["create"] = [lost() for _ in range(99)] if is_known else [TimeUp()]
     error = bench.fails(UnreachableError)
     assert error.code == ("answer-missing" if is_known else "timeout")
     assert error.step == Milestone.CERTIFICATE
 
 
-def test_a_success_in_between_is_no_cause_any_more(bench: Bench) -> None:
+def test_a_success_clears_the_failure_before_it(bench: Bench) -> None:
     bench.cloud.happens = {"create": [lost()], "register": [TimeUp()]}
     error = bench.fails(UnreachableError)
     assert (error.code, error.step) == ("timeout", Milestone.REGISTERED)
 
 
-def test_a_new_identity_is_refused_for_a_while_before_that_counts(tmp_path: Path) -> None:
+def test_a_new_identity_may_be_refused_for_a_while_before_that_counts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, outlasts_refusal=False)
     refusals = [NotAllowedError("thing", "iot:Connect", "client/pump") for _ in range(99)]
     bench.cloud.happens["prove"] = list(refusals)
@@ -99,7 +101,7 @@ def test_a_new_identity_is_refused_for_a_while_before_that_counts(tmp_path: Path
     assert len(bench.report.waits) > 3
 
 
-def test_an_adopted_one_is_refused_in_its_own_words_for_as_long_as_a_ca_may_take(
+def test_an_adopted_certificate_may_be_refused_for_as_long_as_its_ca_may_take(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, plan_to_adopt(), outlasts_refusal=False)
@@ -128,7 +130,7 @@ def test_a_wait_within_the_proof_is_reported_once(bench: Bench) -> None:
     assert bench.report.waits == [("Not yet.", 3.0, None)]
 
 
-def test_a_wait_of_which_the_reason_is_known_is_not_reported_again(bench: Bench) -> None:
+def test_a_wait_for_a_reported_reason_is_not_reported_again(bench: Bench) -> None:
     busy = TemporaryError("Not yet.", remedy="Wait.", code="busy")
     fails = [busy]
 

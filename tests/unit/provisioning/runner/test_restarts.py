@@ -1,20 +1,21 @@
 """A walk that was interrupted, and what the next start finds."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from fleet_agent.credentials import keys
-from fleet_agent.credentials.model import Secret
-from fleet_agent.errors import (
-    DeviceError,
-    StateDirectoryError,
-)
+from fleet_agent.credentials.model import Generation, Secret
+from fleet_agent.credentials.store import Store
+from fleet_agent.errors import AgentError, DeviceError
 from support.csr import key_pem
 from support.provisioning import make_plan, plan_to_adopt
 from support.runners import ID, KEY, NOW, Bench
 
 
-def test_it_goes_on_where_it_stopped(bench: Bench) -> None:
+def test_an_interrupted_walk_goes_on_where_it_stopped(bench: Bench) -> None:
     for name in ("create", "register", "prove"):
         bench.gets_to(name)
     bench.provision()
@@ -35,7 +36,7 @@ def test_a_request_that_may_have_made_a_certificate_is_repeated_later(bench: Ben
     assert bench.slept == [left]
 
 
-def test_a_key_that_is_to_be_made_again_does_not_shorten_the_wait(bench: Bench) -> None:
+def test_making_the_key_again_does_not_shorten_the_wait(bench: Bench) -> None:
     bench.gets_to("create")
     bench.gets_to("create")
     (bench.store.folder(1) / "private.pem.key").unlink()
@@ -60,7 +61,7 @@ def test_other_parameters_are_sent_with_the_next_registration(bench: Bench) -> N
     assert after.attempt.parameters_hash != before.attempt.parameters_hash
 
 
-def test_something_else_begins_again_where_nothing_can_be_lost(bench: Bench) -> None:
+def test_another_plan_begins_again_unless_a_certificate_would_be_lost(bench: Bench) -> None:
     bench.gets_to("create")
     bench.gets_to("create")
     bench.plan = dataclasses.replace(bench.plan, template="other")
@@ -75,34 +76,33 @@ def test_something_else_begins_again_where_nothing_can_be_lost(bench: Bench) -> 
     assert bench.ledger == {ID: "current"}
 
 
-def test_a_certificate_whose_key_is_gone_is_no_use(bench: Bench) -> None:
+def lose_the_key(store: Store, found: Generation) -> None:
+    (store.folder(found.number) / "private.pem.key").unlink()
+
+
+def damage_a_file(store: Store, found: Generation) -> None:
+    (store.folder(found.number) / "issued.json").write_text("[]")
+
+
+def lose_the_token(store: Store, found: Generation) -> None:
+    assert found.issued is not None
+    issued = dataclasses.replace(found.issued, ownership_token=None)
+    store.keep_certificate(found, issued, "x", None)
+
+
+@pytest.mark.parametrize("damage", [lose_the_key, damage_a_file, lose_the_token])
+def test_damage_ends_the_walk_unless_it_is_to_begin_again(
+    bench: Bench, damage: Callable[[Store, Generation], None]
+) -> None:
     bench.gets_to("register")
     found = bench.store.pending()
     assert found is not None
-    (bench.store.folder(found.number) / "private.pem.key").unlink()
-    assert bench.fails(DeviceError).code == "state-damaged"
-
-
-def test_damage_ends_it_unless_it_is_to_begin_again(bench: Bench) -> None:
-    bench.gets_to("register")
-    found = bench.store.pending()
-    assert found is not None
-    (bench.store.folder(found.number) / "issued.json").write_text("[]")
-    assert bench.fails(StateDirectoryError).code == "state-damaged"
+    damage(bench.store, found)
+    assert bench.fails(AgentError).code == "state-damaged"
     bench.provision(restart=True)
 
 
-def test_a_certificate_without_its_token_cannot_be_registered(bench: Bench) -> None:
-    bench.gets_to("register")
-    found = bench.store.pending()
-    assert found is not None
-    assert found.issued is not None
-    issued = dataclasses.replace(found.issued, ownership_token=None)
-    bench.store.keep_certificate(found, issued, "x", None)
-    assert bench.fails(DeviceError).code == "state-damaged"
-
-
-def test_a_key_made_ahead_is_used_whatever_is_asked_for(bench: Bench) -> None:
+def test_a_key_made_beforehand_is_used_by_any_plan(bench: Bench) -> None:
     before = dataclasses.replace(make_plan("csr"), endpoint="b.example")
     found = bench.store.open(dataclasses.replace(before.attempt(0.0, ""), tries=0))
     made = bench.store.keep_key(found, Secret(key_pem(KEY).decode()))
@@ -122,7 +122,7 @@ def test_a_key_made_ahead_is_used_whatever_is_asked_for(bench: Bench) -> None:
     assert len(bench.store.ledger.latest()) == 1
 
 
-def test_what_was_replaced_by_an_attempt_of_another_origin_is_worth_nothing(
+def test_an_attempt_of_another_origin_is_replaced(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, plan_to_adopt())

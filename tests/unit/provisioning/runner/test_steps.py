@@ -19,7 +19,7 @@ from support.runners import ID, KEY, Bench
 from support.walks import current, walk
 
 
-def test_every_step_is_reported_in_order_with_what_it_brought(bench: Bench) -> None:
+def test_every_step_is_reported_in_order_with_its_result(bench: Bench) -> None:
     done = bench.provision()
     clock, *steps = bench.report.steps
     assert clock == (Milestone.CLOCK, text(bench.clock.now - 1.0))
@@ -57,7 +57,9 @@ def test_a_key_that_aws_made_is_kept_with_its_certificate(tmp_path: Path) -> Non
     assert keys.signs_for(kept, certificates.public_key_of_certificate(pem, "it"), "it")
 
 
-def test_no_thing_and_a_policy_that_lacks_something_are_reported(bench: Bench) -> None:
+def test_a_registration_without_a_thing_and_a_policy_that_lacks_something_are_reported(
+    bench: Bench,
+) -> None:
     bench.cloud.thing, bench.cloud.configuration = None, {}
     bench.cloud.refused = NotAllowedError("thing", "iot:Publish", "topic/x")
     bench.provision()
@@ -65,13 +67,13 @@ def test_no_thing_and_a_policy_that_lacks_something_are_reported(bench: Bench) -
     assert bench.report.problems == [bench.cloud.refused]
 
 
-def test_the_proof_waits_where_the_session_before_it_had_the_same_name(tmp_path: Path) -> None:
+def test_the_proof_waits_if_the_session_before_it_had_the_same_client_id(tmp_path: Path) -> None:
     bench = Bench(tmp_path, pause=1.5)
     bench.provision()
     assert bench.slept == [1.5]
 
 
-def test_a_key_that_is_kept_elsewhere_ends_with_the_registration(tmp_path: Path) -> None:
+def test_a_walk_whose_key_is_kept_elsewhere_ends_with_the_registration(tmp_path: Path) -> None:
     csr = keys.make_csr(Secret(key_pem(KEY).decode()))
     bench = Bench(tmp_path, make_plan("csr", csr))
     done = bench.provision()
@@ -84,7 +86,7 @@ def test_a_key_that_is_kept_elsewhere_ends_with_the_registration(tmp_path: Path)
     assert bench.asked == ["create", "register"]
 
 
-def test_an_adopted_one_asks_for_nothing(tmp_path: Path) -> None:
+def test_adopting_a_certificate_asks_aws_for_nothing(tmp_path: Path) -> None:
     plan = plan_to_adopt()
     bench = Bench(tmp_path, plan)
     assert bench.provision().credential.certificate_id == "c1"
@@ -95,14 +97,14 @@ def test_an_adopted_one_asks_for_nothing(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_current_one_stays_while_another_is_asked_for(bench: Bench) -> None:
+def test_the_current_credential_stays_while_another_is_requested(bench: Bench) -> None:
     walk(bench.store, "a")
     bench.gets_to("prove")
     assert current(bench.store).certificate_id == "c-a"
     assert bench.provision().credential.generation == 2
 
 
-def test_a_session_that_proved_what_cannot_be_kept_is_closed(bench: Bench) -> None:
+def test_the_session_is_closed_if_the_proof_cannot_be_stored(bench: Bench) -> None:
     prove = bench.cloud.prove
 
     def disk_refuses(

@@ -33,7 +33,7 @@ def test_a_reading_that_ends_the_connection_twice_is_dropped_and_others_are_sent
     assert [topic for topic, error in bench.reported if error] == ["bad"]
     assert "ended the connection twice" in str(bench.reported[0][1])
     bench.connect()
-    assert len(bench.reported) == 1  # it is still told with the next connection
+    assert len(bench.reported) == 1  # the problem stays with the next connection
     assert [bench.carried(f"good/{number}")[-1] for number in range(5)] == list(range(5))
 
 

@@ -105,18 +105,18 @@ add = lambda n: queue.add([Reading(topic="t", payload=b"%d" % n, time=0.0)])
 add(500)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-told = []
+reported = []
 for number in (501, 502):
     try:
         add(number)
     except StateDirectoryError as error:
-        told.append(error.title)
+        reported.append(error.title)
 found = queue.take(queue.topics[0], 1000, 1 << 20)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 queue.give_back(queue.topics[0] if queue.topics else queue._index.names["t"], found)
 places = add(503)
 queue.close()
-print(json.dumps([told, len(found), places[0][1]]))
+print(json.dumps([reported, len(found), places[0][1]]))
 """
     done = subprocess.run(
         [sys.executable, "-c", program, full_file], capture_output=True, text=True, check=True

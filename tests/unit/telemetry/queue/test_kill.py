@@ -63,7 +63,7 @@ def test_stored_readings_survive_kill_9(path: Path, clock: FakeClock) -> None:
                 start = first + count
             else:
                 sent |= set(map(int, words))
-        start += 10  # one more add may have happened that nobody was told of
+        start += 10  # one more add may have happened that was not reported
         queue = Queue(path, BOUNDS, clock)
         found = drained(queue)
         queue.close()

@@ -32,7 +32,7 @@ def connected(bench: Bench, count: int) -> Callable[[], bool]:
 
 
 def first_answer(bench: Bench, program: Program) -> str:
-    bench.turn(program.hear)
+    bench.turn(program.received)
     found: str = program.answers[0]["error"]["code"]
     return found
 
@@ -48,7 +48,7 @@ def test_one_users_idle_connections_lock_no_other_user_out(bench: Bench) -> None
     # The longest idle gave way, and know why.
     for program in idle[:3]:
         assert first_answer(bench, program) == "busy"
-        assert program.hear()[-1] == {"closed": True}
+        assert program.received()[-1] == {"closed": True}
     assert idle[3].ask({"payload": 2}) == {"ok": True}
 
 
@@ -82,7 +82,7 @@ def test_who_waits_for_nothing_gives_way_first(
     assert other_users(bench).ask({"payload": 1})["ok"]
     assert first_answer(bench, idle) == "busy"
     bench.intake.acknowledge[0](None)
-    bench.turn(lambda: len(waiting.hear()) == 2)
+    bench.turn(lambda: len(waiting.received()) == 2)
     assert waiting.answers[1] == {"acknowledged": True}
 
 
@@ -112,7 +112,7 @@ def test_who_sent_before_it_was_turned_away_reads_why(
     hasty.send({"payload": 2})
     assert first_answer(bench, hasty) == "busy"
     hasty.send({"payload": 3})
-    bench.turn(lambda: len(hasty.hear()) >= 2)
+    bench.turn(lambda: len(hasty.received()) >= 2)
     assert hasty.socket.recv(100) == b""
     assert hasty.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     assert bench.intake.readings == []
@@ -152,15 +152,15 @@ def test_one_users_programs_share_what_may_be_open(
     bench.until(6)
     for _ in range(50):
         bench.turn(lambda: True)
-    # Each is heard once more before it is held.
+    # Each is read once more before it is held.
     assert sum(len(reading.payload) for reading in bench.intake.readings) < 1000 + 4 * 300
     bench.intake.is_held = False
-    bench.turn(lambda: all(len(program.hear()) == 4 for program in programs))
+    bench.turn(lambda: all(len(program.received()) == 4 for program in programs))
     codes = [answer.get("error", {}).get("code") for each in programs for answer in each.answers]
     assert codes.count("busy") == 10
     assert codes.count(None) == 6
-    for tell in bench.intake.acknowledge:
-        tell(None)
+    for report in bench.intake.acknowledge:
+        report(None)
     assert Program(bench).ask({"payload": 1, "wait": True})["ok"]
 
 
@@ -179,8 +179,8 @@ def test_nobodys_rubbish_holds_others_up(bench: Bench) -> None:
         pass
     calm.socket.send(json.dumps({"payload": "calm"}).encode())
     bench.turn(lambda: bench.intake.readings)
-    assert len(noisy.hear()) <= 1 + connection.BURST_BYTES // len(rubbish)
-    bench.turn(lambda: len(noisy.hear()) == sent)
+    assert len(noisy.received()) <= 1 + connection.BURST_BYTES // len(rubbish)
+    bench.turn(lambda: len(noisy.received()) == sent)
     assert {answer["error"]["code"] for answer in noisy.answers} == {"bad-packet"}
 
 

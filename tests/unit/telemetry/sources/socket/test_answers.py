@@ -14,9 +14,9 @@ def test_a_reading_is_answered_once_it_is_durable(bench: Bench) -> None:
     program = Program(bench)
     program.send({"topic": "dt/pump-7/meter", "payload": {"kwh": 1.5, "ü": [None, True]}})
     bench.until(1)
-    assert program.hear() == []
+    assert program.received() == []
     bench.intake.commit()
-    assert program.hear() == [{"ok": True}]
+    assert program.received() == [{"ok": True}]
     (reading,) = bench.intake.readings
     assert (reading.topic, reading.payload) == (
         "dt/pump-7/meter",
@@ -28,7 +28,7 @@ def test_a_reading_is_answered_once_it_is_durable(bench: Bench) -> None:
     assert bench.intake.acknowledge == []
 
 
-def test_with_wait_the_second_packet_tells_that_aws_has_it(bench: Bench) -> None:
+def test_with_wait_a_second_packet_reports_the_acknowledgement(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     assert program.ask({"payload": 1, "wait": True, "id": 7}) == {"ok": True, "id": 7}
@@ -36,23 +36,23 @@ def test_with_wait_the_second_packet_tells_that_aws_has_it(bench: Bench) -> None
     first, second = bench.intake.acknowledge
     second("")
     first("dropped, the queue is full")
-    reported = program.hear()[2:]
+    reported = program.received()[2:]
     assert reported[0] == {"acknowledged": True, "id": "b"}
     assert (reported[1]["acknowledged"], reported[1]["id"]) == (False, 7)
     assert reported[1]["error"]["code"] == "never-sent"
     assert "dropped, the queue is full" in reported[1]["error"]["title"]
 
 
-def test_what_aws_says_comes_after_the_answer(bench: Bench) -> None:
+def test_the_acknowledgement_comes_after_the_answer(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
     program.send({"payload": 1, "wait": True})
     bench.until(1)
     bench.intake.acknowledge[0]("")
-    assert program.hear() == []
+    assert program.received() == []
     bench.intake.commit()
-    assert program.hear() == [{"ok": True}, {"acknowledged": True}]
+    assert program.received() == [{"ok": True}, {"acknowledged": True}]
 
 
 def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
@@ -63,26 +63,26 @@ def test_answers_come_in_the_order_of_the_packets(bench: Bench) -> None:
     program.send(b"no json")
     program.send({"payload": 3, "id": 3})
     bench.until(2)
-    assert program.hear() == []
+    assert program.received() == []
     bench.intake.commit()
-    reported = program.hear()
+    reported = program.received()
     assert [each["ok"] for each in reported] == [True, False, True]
     assert [each.get("id") for each in reported] == [1, None, 3]
 
 
-def test_what_could_not_be_stored_is_told(bench: Bench) -> None:
+def test_a_reading_that_could_not_be_stored_is_reported(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
     program.send({"payload": 1, "id": 5})
     bench.until(1)
     bench.intake.commit("the disk is full")
-    (reported,) = program.hear()
+    (reported,) = program.received()
     assert (reported["error"]["code"], reported["id"]) == ("not-stored", 5)
     assert "the disk is full" in reported["error"]["title"]
 
 
-def test_who_sends_on_without_its_answer_is_told_from_who_waits(bench: Bench) -> None:
+def test_a_program_that_sends_on_is_distinguished_from_one_that_waits(bench: Bench) -> None:
     begin(bench)
     waits, sends_on = Program(bench), Program(bench)
     assert waits.ask({"payload": 1}) == {"ok": True}
@@ -97,7 +97,7 @@ def test_who_sends_on_without_its_answer_is_told_from_who_waits(bench: Bench) ->
     assert bench.intake.sent_on[2:] == [False, True, True, False]
 
 
-def test_who_waits_for_an_answer_or_for_aws_is_not_idle(bench: Bench) -> None:
+def test_a_program_that_waits_for_an_answer_or_for_aws_is_not_idle(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
@@ -115,7 +115,7 @@ def test_who_waits_for_an_answer_or_for_aws_is_not_idle(bench: Bench) -> None:
     bench.intake.acknowledge[0](None)
     waits.append(client.is_waiting)
     assert waits == [False, True, False, True, False]
-    assert program.hear() == [{"ok": True}, {"ok": True}, {"acknowledged": True}]
+    assert program.received() == [{"ok": True}, {"ok": True}, {"acknowledged": True}]
 
 
 PYTHON = """
@@ -127,7 +127,7 @@ print(s.recv(4096).decode())
 """
 
 
-def test_another_process_does_it_in_five_lines(bench: Bench) -> None:
+def test_another_process_sends_a_reading_in_five_lines(bench: Bench) -> None:
     source = begin(bench)
     with subprocess.Popen(
         [sys.executable, "-c", PYTHON, str(source.path)], stdout=subprocess.PIPE, text=True

@@ -8,7 +8,7 @@ from support.programs import Program, begin, rest
 from support.sources import Bench
 
 
-def test_beyond_the_bound_programs_are_turned_away(
+def test_programs_beyond_the_bound_are_turned_away(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 3)
@@ -16,14 +16,14 @@ def test_beyond_the_bound_programs_are_turned_away(
     programs = [Program(bench) for _ in range(3)]
     bench.turn(lambda: len(bench.sources[0]._admission) == 3)  # type: ignore[attr-defined]
     late = Program(bench)
-    bench.turn(lambda: len(late.hear()) == 2)
+    bench.turn(lambda: len(late.received()) == 2)
     assert late.answers[0]["error"]["code"] == "busy"
     programs[0].socket.close()
     bench.turn(lambda: len(bench.sources[0]._admission) == 2)  # type: ignore[attr-defined]
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
-def test_a_program_faster_than_the_disk_waits_and_others_do_not(
+def test_a_program_faster_than_the_disk_does_not_hold_up_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_OPEN", 50)
@@ -37,13 +37,13 @@ def test_a_program_faster_than_the_disk_waits_and_others_do_not(
     bench.turn(lambda: b'"calm"' in bench.intake.payloads)
     assert len(bench.intake.readings) == 51
     bench.intake.is_held = False
-    bench.turn(lambda: len(hasty.hear()) == 100)
+    bench.turn(lambda: len(hasty.received()) == 100)
     assert [payload for payload in bench.intake.payloads if payload != b'"calm"'] == [
         str(number).encode() for number in range(100)
     ]
 
 
-def test_what_is_refused_waits_behind_what_is_not_stored_only_up_to_the_bound(
+def test_refused_packets_count_towards_the_bound_while_they_wait_for_their_turn(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_OPEN", 50)
@@ -59,7 +59,7 @@ def test_what_is_refused_waits_behind_what_is_not_stored_only_up_to_the_bound(
     clients = bench.sources[0]._admission  # type: ignore[attr-defined]
     assert sorted(len(client._slots) for client in clients) == [1, 50]
     bench.intake.is_held = False
-    bench.turn(lambda: len(program.hear()) == 101)
+    bench.turn(lambda: len(program.received()) == 101)
     assert program.answers[0] == {"ok": True}
 
 
@@ -71,7 +71,7 @@ def store(bench: Bench, count: int) -> None:
         on_stored(None)
 
 
-def test_one_with_too_many_bytes_open_is_read_again_when_half_of_them_are_durable(
+def test_a_program_with_too_many_bytes_open_is_read_again_when_half_are_durable(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_OPEN_BYTES", 1000)
@@ -92,7 +92,7 @@ def test_one_with_too_many_bytes_open_is_read_again_when_half_of_them_are_durabl
     rest(bench)
     # 400, 100, 400, 600: at the last one it is full again.
     assert len(bench.intake.readings) == 7
-    assert len(program.hear()) == 2
+    assert len(program.received()) == 2
     store(bench, 5)
     for size in (500, 500):
         program.send({"payload": "x" * size, "encoding": "text"})
@@ -104,10 +104,10 @@ def test_one_with_too_many_bytes_open_is_read_again_when_half_of_them_are_durabl
     store(bench, 2)
     rest(bench)
     store(bench, 1)
-    assert program.hear() == [{"ok": True}] * 9
+    assert program.received() == [{"ok": True}] * 9
 
 
-def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
+def test_programs_of_one_user_are_read_again_when_half_of_their_bytes_are_durable(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "MAX_USER_BYTES", 1000)
@@ -121,7 +121,7 @@ def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
     programs[0].send({"payload": 1})
     programs[1].send({"payload": 2})
     rest(bench)
-    # Who was not held yet is heard once more.
+    # Who was not held yet is read once more.
     assert bench.intake.payloads[2:] == [b"2"]
     programs[1].send({"payload": 3})
     store(bench, 1)
@@ -131,7 +131,7 @@ def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
     rest(bench)
     assert sorted(bench.intake.payloads[3:]) == [b"1", b"3"]
     store(bench, 3)
-    assert [len(program.hear()) for program in programs] == [3, 2]
+    assert [len(program.received()) for program in programs] == [3, 2]
     clients = bench.sources[0]._admission  # type: ignore[attr-defined]
     (usage,) = {client._usage for client in clients}
     assert (usage.bytes, usage.held) == (0, set())
@@ -140,7 +140,7 @@ def test_of_one_users_programs_each_is_read_again_when_half_of_all_is_durable(
 @pytest.mark.parametrize(
     ("name", "whose"), [("MAX_WAITS", "connection"), ("MAX_USER_WAITS", "user")]
 )
-def test_only_so_many_readings_wait_for_aws_at_a_time(
+def test_the_readings_that_wait_for_aws_are_bounded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, whose: str
 ) -> None:
     monkeypatch.setattr(connection, name, 3)
@@ -154,6 +154,6 @@ def test_only_so_many_readings_wait_for_aws_at_a_time(
         assert refused["error"]["title"] == f"3 readings of this {whose} wait for AWS already."
         assert program.ask({"payload": 3})["ok"]
         bench.intake.acknowledge.pop(0)(None)
-        assert program.hear()[-1] == {"acknowledged": True}
+        assert program.received()[-1] == {"acknowledged": True}
         assert program.ask({"payload": 4, "wait": True})["ok"]
     assert len(bench.intake.acknowledge) == 3

@@ -9,7 +9,7 @@ from support.programs import Program, begin, one_of, rest
 from support.sources import LIMIT, Bench
 
 
-def test_one_that_sends_and_goes_is_heard_whole(bench: Bench) -> None:
+def test_all_readings_of_a_program_that_closed_its_connection_are_taken(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     for number in range(20):
@@ -17,11 +17,11 @@ def test_one_that_sends_and_goes_is_heard_whole(bench: Bench) -> None:
     program.socket.close()
     bench.until(20)
     bench.turn(lambda: not bench.sources[0]._admission)  # type: ignore[attr-defined]
-    for tell in bench.intake.acknowledge:
-        tell("")
+    for report in bench.intake.acknowledge:
+        report("")
 
 
-def test_one_that_goes_without_reading_its_answers_is_let_go(bench: Bench) -> None:
+def test_a_program_that_leaves_without_reading_its_answers_is_forgotten(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     client = one_of(bench)
@@ -33,16 +33,16 @@ def test_one_that_goes_without_reading_its_answers_is_let_go(bench: Bench) -> No
     assert bench.problems() == {}
 
 
-def test_one_that_sends_no_more_still_gets_its_answers(bench: Bench) -> None:
+def test_a_half_closed_connection_still_gets_its_answers(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     program.send({"payload": 1})
     program.socket.shutdown(socket.SHUT_WR)
-    bench.turn(lambda: len(program.hear()) == 2)
+    bench.turn(lambda: len(program.received()) == 2)
     assert program.answers == [{"ok": True}, {"closed": True}]
 
 
-def test_one_that_sends_no_more_is_not_looked_at_until_there_is_an_answer(bench: Bench) -> None:
+def test_a_half_closed_connection_is_left_alone_until_there_is_an_answer(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
@@ -51,10 +51,10 @@ def test_one_that_sends_no_more_is_not_looked_at_until_there_is_an_answer(bench:
     bench.until(1)
     rest(bench)
     bench.intake.commit()
-    assert program.hear() == [{"ok": True}, {"closed": True}]
+    assert program.received() == [{"ok": True}, {"closed": True}]
 
 
-def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench) -> None:
+def test_a_program_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench) -> None:
     begin(bench)
     deaf, calm = Program(bench), Program(bench)
     sent = 0
@@ -72,11 +72,11 @@ def test_one_that_reads_no_answers_is_not_read_from_and_others_are(bench: Bench)
             if len(bench.intake.readings) == before + 1:
                 break
     assert sent < 20_000
-    bench.turn(lambda: len(deaf.hear()) == sent)
+    bench.turn(lambda: len(deaf.received()) == sent)
     assert all(answer == {"ok": True} for answer in deaf.answers)
 
 
-def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
+def test_a_program_that_reads_no_answers_costs_nothing_until_it_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "BURST", 1)
@@ -89,11 +89,11 @@ def test_one_that_reads_no_answers_waits_and_costs_nothing_until_it_does(
     rest(bench)
     before = len(bench.intake.stored)
     assert 0 < before < 60
-    for tell in bench.intake.acknowledge[:before]:
-        tell(None)
+    for report in bench.intake.acknowledge[:before]:
+        report(None)
     bench.intake.acknowledge.clear()
     rest(bench)
-    bench.turn(lambda: len(deaf.hear()) == 60 + before)
+    bench.turn(lambda: len(deaf.received()) == 60 + before)
     answers = [answer["id"] for answer in deaf.answers if "ok" in answer]
     assert answers == list(range(60))
     assert [answer["id"] for answer in deaf.answers if "acknowledged" in answer] == list(

@@ -15,7 +15,7 @@ from support.programs import EVERYBODY, Program, begin
 from support.sources import Bench
 
 
-def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
+def test_the_allow_list_goes_by_user_id(bench: Bench) -> None:
     allow = [
         Allow(user=str(os.getuid()), topics=("dt/{thing}/a", "dt/{thing}/b/+")),
         Allow(user="12345", topics=("#",)),
@@ -30,7 +30,7 @@ def test_the_allow_list_goes_by_the_users_number(bench: Bench) -> None:
     assert program.ask({"payload": 1})["error"]["code"] == "not-allowed"
 
 
-def test_a_hidden_or_unknown_user_is_a_problem_and_the_rest_works(
+def test_a_hidden_or_unknown_user_is_a_problem_and_others_may_send(
     bench: Bench, tmp_path: Path
 ) -> None:
     map_file = tmp_path / "uid_map"
@@ -47,7 +47,7 @@ def test_a_hidden_or_unknown_user_is_a_problem_and_the_rest_works(
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
-def test_the_socket_is_for_owner_and_group_and_goes_with_the_agent(bench: Bench) -> None:
+def test_the_socket_is_open_to_owner_and_group_and_removed_with_the_agent(bench: Bench) -> None:
     source = begin(bench)
     found = source.path.stat()
     assert (found.st_mode & 0o777, found.st_gid) == (0o660, os.getgid())
@@ -58,7 +58,7 @@ def test_the_socket_is_for_owner_and_group_and_goes_with_the_agent(bench: Bench)
     assert not source.path.exists()
 
 
-def test_it_is_given_to_the_group(bench: Bench) -> None:
+def test_the_socket_is_given_to_the_configured_group(bench: Bench) -> None:
     group = next((number for number in os.getgroups() if number != os.getgid()), 12345)
     if os.getuid() != 0 and group == 12345:
         pytest.skip("this user has one group")
@@ -66,13 +66,13 @@ def test_it_is_given_to_the_group(bench: Bench) -> None:
     assert bench.problems() == {}
 
 
-def test_a_group_that_is_not_is_a_problem_and_the_socket_works(bench: Bench) -> None:
+def test_a_group_that_does_not_exist_is_a_problem_and_the_socket_works(bench: Bench) -> None:
     begin(bench, group="no-such-group")
     assert "there is no group no-such-group" in bench.problems()["source-failed socket"]
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
-def test_one_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
+def test_a_socket_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
     left = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     left.bind(str(bench.runtime_dir / packet.NAME))
     left.close()
@@ -80,7 +80,7 @@ def test_one_left_by_a_killed_agent_is_replaced(bench: Bench) -> None:
     assert Program(bench).ask({"payload": 1})["ok"]
 
 
-def test_something_else_in_its_place_is_a_problem_that_heals(
+def test_a_file_in_place_of_the_socket_is_a_problem_until_it_is_removed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unix_listener, "RETRY", 0.05)

@@ -13,7 +13,7 @@ from support.programs import Program, begin
 from support.sources import Bench
 
 
-def test_topic_encoding_and_expiry(bench: Bench) -> None:
+def test_a_packet_sets_topic_encoding_and_expiry(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     assert program.ask({"payload": "on", "encoding": "text", "expires": 60})["ok"]
@@ -63,7 +63,7 @@ def test_topic_encoding_and_expiry(bench: Bench) -> None:
         ({"payload": 1, "topic": "$aws/things/pump-7/shadow/update"}, "not-allowed"),
     ],
 )
-def test_what_is_refused_is_told_why_and_the_next_is_taken(
+def test_a_refusal_has_its_reason_and_the_next_packet_is_accepted(
     bench: Bench, packet: object, code: str
 ) -> None:
     begin(bench)
@@ -77,7 +77,7 @@ def test_what_is_refused_is_told_why_and_the_next_is_taken(
     assert bench.intake.payloads == [b"2"]
 
 
-def test_the_largest_packet_is_taken(bench: Bench) -> None:
+def test_the_largest_packet_is_accepted_and_a_larger_one_is_not(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     whole = b'{"payload": 1}'
@@ -112,16 +112,14 @@ PACKETS = (
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(packets=some.lists(PACKETS, min_size=1, max_size=10))
-def test_whatever_comes_gets_one_answer_each_and_harms_nothing(
-    bench: Bench, packets: list[bytes]
-) -> None:
+def test_every_packet_gets_one_answer_and_does_no_harm(bench: Bench, packets: list[bytes]) -> None:
     if not bench.sources:
         begin(bench)
     before = len(bench.intake.stored)
     program = Program(bench)
     for each in packets:
         program.send(each)
-    bench.turn(lambda: len(program.hear()) == len(packets))
+    bench.turn(lambda: len(program.received()) == len(packets))
     taken = bench.intake.stored[before:]
     assert sum(answer["ok"] for answer in program.answers) == len(taken)
     for reading in taken:
