@@ -7,6 +7,7 @@ import argparse
 import functools
 import json
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -35,7 +36,7 @@ def figures(aims: Mapping[str, str]) -> list[Figure[Boot]]:
 
 
 def configure(bench: Bench) -> Path:
-    """A device with an identity, a subscription and one source; its configuration."""
+    """A device with an identity, a subscription and one source; its configuration, checked as the service does."""
     bench.agent("device")
     endpoint, port, ca_file = bench.where
     config = bench.home / "config.yaml"
@@ -43,6 +44,11 @@ def configure(bench: Bench) -> Path:
         f"endpoint: {endpoint}\nport: {port}\nca_file: {ca_file}\nstate_dir: {bench.home / 'device'}\n"
         'subscriptions: [{topic: "cmd/{thing}/#"}]\n'
         'telemetry: {topic: "dt/{thing}/{source}", sources: [{system: {interval: 1h}}]}\n'
+    )
+    subprocess.run(
+        ["fleet-agent", "config", "check", "--keep", "--config", str(config)],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     return config
 

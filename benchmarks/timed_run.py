@@ -18,7 +18,7 @@ _MARKS = sys.argv[1]
 
 def mark(name: str, moment: float | None = None) -> None:
     """Note that a part is over."""
-    # By its name each time: the program that reads the configuration closes what it inherits.
+    # By its name each time: the fork closes what it inherits.
     with open(_MARKS, "a") as file:  # noqa: PTH123 - pathlib is not imported yet
         file.write(f"{time.monotonic() if moment is None else moment}\t{name}\n")
 
@@ -50,7 +50,6 @@ def _import_start() -> None:
     from fleet_agent.identity import configured, state_lock
 
     mark("imports: SDK, state, session")
-    wrap(start, start._answer, "configuration, as far as it is waited for")
     wrap(state_lock, state_lock.take, "state: folder and lock")
     wrap(start, configured.open_store, "state: open_store")
     wrap(start, start._in_use, "state: in_use")
@@ -72,8 +71,16 @@ def main() -> None:
     from fleet_agent.programs import worker
 
     mark("imports: command line, log, mailbox")
-    wrap(verb, verb.options, "(beside) configuration")
-    wrap(worker.Worker, worker.Worker.ask, "a fork that reads the configuration", _import_start)
+    wrap(verb, verb._kept, "configuration, as it was checked")
+    forked = worker.Worker.forked
+
+    def noted_fork() -> worker.Worker:
+        found = forked()
+        mark("a fork, for a look at the hardware later")
+        _import_start()
+        return found
+
+    worker.Worker.forked = noted_fork  # type: ignore[method-assign,assignment]
     put = mailbox.Mailbox.put
 
     def noted(self: mailbox.Mailbox, event: object) -> None:

@@ -24,7 +24,7 @@ from fleet_agent.session.route import Route
 ROUNDS = 5
 LEAST = 0.001  # seconds of an import that has a row of its own
 BESIDE = "(beside) "
-# What it leaves in the fork that reads the configuration is not part of the daemon's.
+# What the fork imports is not part of the daemon's.
 IMPORTS = (
     "import os; "
     "os.register_at_fork(after_in_child=lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2)); "
@@ -52,11 +52,7 @@ def show(bench: Bench, run_agent: RunAgent) -> None:
         if not name.startswith(BESIDE):
             _row(name, seconds)
     _row("sum: exec → connected", sum(parts[name] for name in parts if BESIDE not in name))
-    print("  beside these, in a fork and on the SDK's thread")
-    _row(
-        "configuration and its imports, from the fork on",
-        parts[f"{BESIDE}configuration"],
-    )
+    print("  beside these, on the SDK's thread")
     to_connack = parts[f"{BESIDE}CONNACK"]
     _row("session's start → CONNACK", to_connack)
     steps = _steps(bench)
@@ -88,7 +84,6 @@ def _parts(marks: Path, began: float, connected: float) -> dict[str, float]:
         last = moment
     found["waiting for CONNACK, and the line in the log"] = connected - last
     at = {name: float(text) for text, name in lines}
-    found[f"{BESIDE}configuration"] -= at["a fork that reads the configuration"]
     found[f"{BESIDE}CONNACK"] -= at["session: TLS context, start"]
     return found
 

@@ -208,6 +208,7 @@ complete -c fleet-agent -n '_shtab_fleet_agent_using config' -s v -l verbose -d 
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l root -xka "(__fish_complete_directories)" -d 'where the image'"'"'s root partition is mounted (default /)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l fleet-size -x -d 'how many devices may be switched on together: spreads their first connections'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l force -d 'replace files with other content'
+complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l keep -d 'keep the result beside the file, which must be yours: the daemon then starts without checking it again, until something changes'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l endpoint -x -d 'endpoint (aws iot describe-endpoint --endpoint-type iot:Data-ATS)'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l port -x -d '8883 (default), or 443 through firewalls'
 complete -c fleet-agent -n '_shtab_fleet_agent_using config' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'CA certificates for the endpoint (default: the system'"'"'s)'

@@ -93,6 +93,7 @@ _shtab_fleet_agent_config_options=(
   "--root[where the image\'s root partition is mounted (default \/)]:DIR:_files -/"
   "--fleet-size[how many devices may be switched on together\: spreads their first connections]:N:"
   "--force[replace files with other content]"
+  "--keep[keep the result beside the file, which must be yours\: the daemon then starts without checking it again, until something changes]"
   "--endpoint[endpoint (aws iot describe-endpoint --endpoint-type iot\:Data-ATS)]:HOST:"
   "--port[8883 (default), or 443 through firewalls]:PORT:"
   "--ca-file[CA certificates for the endpoint (default\: the system\'s)]:FILE:_files"

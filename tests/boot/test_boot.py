@@ -56,6 +56,30 @@ def test_first_boot_provisions_and_the_second_only_connects(device: Machine) -> 
     assert device.fleet.certificate_ids(device.thing_name) == [certificate_id]
 
 
+def test_root_keeps_what_was_checked_for_the_next_start(device: Machine) -> None:
+    kept = device.root / "etc/fleet-agent/config.yaml.checked"
+
+    def restart() -> int:
+        device.run("systemctl", "restart", UNIT)
+        device.wait_connected()
+        assert not (device.root / "run/fleet-agent/config-unchecked").exists()
+        return kept.stat().st_ino
+
+    with device.booted():
+        device.wait_connected()
+        # A first boot has enough to do.
+        assert not kept.exists()
+        number = restart()
+        config = device.root / "etc/fleet-agent/config.yaml"
+        found, configured = kept.stat(), config.stat()
+        assert (found.st_uid, found.st_gid) == (configured.st_uid, configured.st_gid)
+        assert found.st_mode == configured.st_mode
+        # Found, and therefore not written again.
+        assert restart() == number
+        device.write("etc/fleet-agent/config.d/a.yaml", "connection: {keep_alive: 5m}\n")
+        assert restart() != number
+
+
 def test_without_a_configuration_nothing_runs_and_nothing_fails(
     make_machine: Callable[[], Machine],
 ) -> None:

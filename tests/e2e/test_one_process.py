@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.agent import Agent, until
+from support.agent import Agent, run_command, until
 from support.fleets import Fleet
 
 SOCKET = {"socket": {"allow": [{"user": str(os.getuid()), "topics": ["dt/{thing}/#"]}]}}
@@ -69,6 +70,27 @@ def test_it_forks_once_before_any_thread_and_never_again(agent: Agent, tmp_path:
         until(lambda: daemon.log.count("connected to") == 3, "connected again", 60)
         # A new image of the process has its own first moment.
         assert noted.read_text() == "1\n1\n"
+        assert daemon.end() == 0
+
+
+def test_a_configuration_that_was_checked_is_neither_parsed_nor_checked(agent: Agent) -> None:
+    config = configured(agent)
+    timed = [sys.executable, "-X", "importtime", "-m", "fleet_agent"]
+    with agent.running(config=config) as daemon:
+        daemon.wait_connected()
+        assert daemon.end() == 0
+    assert run_command("config", "check", "--keep", "--config", str(config)).status == 0
+    with agent.running(config=config, command=timed) as daemon:
+        daemon.wait_connected()
+        # Neither by the daemon nor by its fork, whose streams are the same.
+        assert not re.findall(r"\| +(yaml|argparse|fleet_agent.config.load)\n", daemon.log)
+        # Anything else, and it is read anew.
+        configured(agent, endpoint="no host")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_problem("configuration")
+        configured(agent, connection={"keep_alive": "5m"})
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_line("reloaded:", 60)
         assert daemon.end() == 0
 
 

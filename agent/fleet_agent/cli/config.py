@@ -39,6 +39,13 @@ def register(
         help="how many devices may be switched on together: spreads their first connections",
     )
     group.add_argument("--force", action="store_true", help="replace files with other content")
+    group = parser.add_argument_group("check")
+    group.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the result beside the file, which must be yours: the daemon then starts without checking it "
+        "again, until something changes",
+    )
     flags.add_settings(parser)
     parser.set_defaults(run=run)
 
@@ -52,16 +59,25 @@ def run(arguments: argparse.Namespace) -> Outcome:
             remedy="See fleet-agent config --help",
             code="usage",
         )
+    if arguments.keep and (arguments.action != "check" or flags.overrides(arguments)):
+        raise UsageError(
+            "--keep is for check, and for the configuration alone: without flags for settings.",
+            remedy="See fleet-agent config --help",
+            code="usage",
+        )
     return actions[arguments.action](arguments)
 
 
 def _check(arguments: argparse.Namespace) -> Outcome:
-    from fleet_agent.config.load import files
-    from fleet_agent.config.paths import config_file
+    from fleet_agent.config.paths import config_file, configuration_files
 
-    flags.settings(arguments)
+    settings = flags.settings(arguments)
     path, _ = config_file(arguments.config, os.environ)
-    read = [str(file) for file in files(path) if file.exists()]
+    read = [str(file) for file in configuration_files(path) if file.exists()]
+    if arguments.keep:
+        from fleet_agent.config import checked
+
+        checked.keep(path, settings)
     lines = [f"{file}: ok" for file in read] or ["flags: ok"]
     return Outcome(data={"valid": True, "files": read}, lines=lines)
 

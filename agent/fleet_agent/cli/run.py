@@ -5,15 +5,22 @@ that imports is never in the daemon's memory, and takes no longer than the daemo
 """
 
 import functools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent.cli.outcome import Outcome
+from fleet_agent.config import checked
+from fleet_agent.config.paths import config_file
 from fleet_agent.daemon import service
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.process import log
 
 if TYPE_CHECKING:
     import argparse
+
+_ALLOW_VOLATILE = "--allow-volatile"
+_AS_OWNER = "--as-owner"
 
 
 def register(
@@ -38,7 +45,7 @@ def register(
 def start(words: list[str]) -> Outcome:
     """Runs the verb; ends when it is asked to, or by an error."""
     log.set_up(verbose=False)
-    service.run(functools.partial(options, words))
+    service.run(functools.partial(options, words), _kept(words))
     return Outcome()
 
 
@@ -54,7 +61,35 @@ def options(words: list[str]) -> StartOptions:
     arguments = command_line("run").parse_args(words)
     return StartOptions(
         settings=flags.settings(arguments),
+        configuration=_configuration(words),
         allow_volatile=arguments.allow_volatile,
         any_owner=arguments.as_owner,
         is_verbose=arguments.verbose,
     )
+
+
+def _kept(words: list[str]) -> StartOptions | None:
+    """The options of a configuration that was checked: known without argparse and YAML."""
+    path = _configuration(words)
+    settings = path and checked.recall(path)
+    if not settings:
+        return None
+    return StartOptions(
+        settings=settings,
+        configuration=path,
+        allow_volatile=_ALLOW_VOLATILE in words,
+        any_owner=_AS_OWNER in words,
+        is_verbose=False,
+    )
+
+
+def _configuration(words: list[str]) -> Path | None:
+    """The configuration file, where the command line gives no other setting."""
+    match [word for word in words[1:] if word not in (_ALLOW_VOLATILE, _AS_OWNER)]:
+        case []:
+            given = None
+        case ["--config", given]:
+            pass
+        case _:
+            return None
+    return config_file(given, os.environ)[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fleet_agent import pasted
 from fleet_agent.config.decode import decode, flag
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.config.positions import Mapping, Mark, Node, Problem, flag_document, merge
 from fleet_agent.config.reading import DENIED, UnreadableError, decode_utf8, read_bytes
 from fleet_agent.config.settings import CONFIG_FILE, Settings
@@ -56,28 +57,11 @@ def load(
     return settings
 
 
-def files(path: Path) -> tuple[Path, ...]:
-    """Returns the files that ``load`` reads for a configuration file: itself, then its drop-ins.
-
-    Hidden files and what editors and package managers leave behind (``x.yaml~``) are not read.
-
-    Raises:
-        OSError: The folder of drop-ins cannot be read.
-    """
-    folder = path.parent / "config.d"
-    try:
-        names = sorted(entry.name for entry in folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    found = [folder / n for n in names if n.endswith((".yaml", ".yml")) and not n.startswith(".")]
-    return (path, *found)
-
-
 def _sources(path: Path, *, required: bool, problems: list[Problem]) -> tuple[Path, ...]:
     if not required and _is_missing(path):
         return ()
     try:
-        return files(path)
+        return configuration_files(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         why = getattr(error, "strerror", None) or error
         words = DENIED if isinstance(error, PermissionError) else f"cannot be read: {why}"

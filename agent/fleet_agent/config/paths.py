@@ -70,6 +70,23 @@ def config_file(given: str | None, environment: Mapping[str, str]) -> tuple[Path
     return Path(named or CONFIG_FILE), bool(named)
 
 
+def configuration_files(path: Path) -> tuple[Path, ...]:
+    """Returns the files that make up a configuration: the file itself, then its drop-ins.
+
+    Hidden files and what editors and package managers leave behind (``x.yaml~``) are not read.
+
+    Raises:
+        OSError: The folder of drop-ins cannot be read.
+    """
+    folder = path.parent / "config.d"
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    found = [folder / n for n in names if n.endswith((".yaml", ".yml")) and not n.startswith(".")]
+    return (path, *found)
+
+
 def runtime_dir(state_dir: Path, given: str | None) -> Path:
     """Returns the runtime directory: as given, ``$RUNTIME_DIRECTORY``, the service's own, or the state's ``run``."""
     if given is not None:

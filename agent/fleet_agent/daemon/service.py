@@ -12,11 +12,12 @@ from fleet_agent.process.mailbox import hold_requests
 from fleet_agent.programs.worker import Worker
 
 
-def run(read: Callable[[], StartOptions]) -> None:
+def run(read: Callable[[], StartOptions], kept: StartOptions | None) -> None:
     """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration; called in a worker, so it must be picklable.
+        kept: The options, if their configuration was checked before.
 
     Raises:
         AgentError: Something on the device must be changed first.
@@ -27,7 +28,8 @@ def run(read: Callable[[], StartOptions]) -> None:
     gc.disable()
     # The agent's only fork, before any thread lives. argparse and the YAML parser stay in it.
     with contextlib.closing(Worker.forked()) as worker:
-        worker.ask(read)
+        if kept is None:
+            worker.ask(read)
         from fleet_agent.daemon import start
 
-        start.start(read, worker)
+        start.start(read, worker, kept)

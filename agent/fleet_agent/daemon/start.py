@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from fleet_agent.clock import Clock, SystemClock, passed
+from fleet_agent.clock import SystemClock, passed
+from fleet_agent.config import checked
 from fleet_agent.config.paths import runtime_dir
 from fleet_agent.config.settings import Settings
 from fleet_agent.credentials.model import Credential
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 
-def start(read: Callable[[], StartOptions], worker: Worker) -> None:
+def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions | None) -> None:
     """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
-        worker: Has been asked to read them.
+        worker: Has been asked to read them, where they are not kept.
+        kept: The options, if their configuration was checked before.
 
     Raises:
         AgentError: Something on the device must be changed first.
@@ -49,16 +51,18 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
     """
     # Before anything that is started here could inherit what systemd passes.
     listeners = Listeners()
-    options = _answer(read, worker)
+    options = kept or _read_options(read, worker)
     settings = options.settings
     log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
     lock = _take_state(options)
-    clock = SystemClock()
-    mailbox = _mailbox(clock)
+    mailbox = _mailbox()
     store = open_store(settings)
     credential = _in_use(store)
     settings = home.at_home(settings, credential)
+    # A first boot has enough to do.
+    if credential is not None and kept is None:
+        checked.ask_service(options.configuration, os.environ)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
     worker = _with_our_rights(worker)
@@ -73,7 +77,7 @@ def start(read: Callable[[], StartOptions], worker: Worker) -> None:
         session.set_nodelay()
     gc.freeze()
     gc.enable()
-    health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), clock)
+    health = Health(runtime_dir(Path(settings.state_dir), settings.runtime_dir), SystemClock())
     report = Progress(health)
     if credential is None:
         done = _first_identity(options, report, health, store, mailbox, worker)
@@ -106,9 +110,9 @@ def _take_state(options: StartOptions) -> Lock:
     return state_lock.take(settings, allow_volatile=options.allow_volatile)
 
 
-def _mailbox(clock: Clock) -> Mailbox:
+def _mailbox() -> Mailbox:
     """One that feeds the watchdog, and takes what is asked of the process by signals."""
-    mailbox = Mailbox(clock, notify.alive, notify.watchdog_interval() or 3600.0)
+    mailbox = Mailbox(SystemClock(), notify.alive, notify.watchdog_interval() or 3600.0)
     mailbox.stop_on_signals()
     mailbox.take_requests_by_signal()
     if os.getpid() == 1:
@@ -119,7 +123,7 @@ def _mailbox(clock: Clock) -> Mailbox:
     return mailbox
 
 
-def _answer(read: Callable[[], StartOptions], worker: Worker) -> StartOptions:
+def _read_options(read: Callable[[], StartOptions], worker: Worker) -> StartOptions:
     try:
         return cast("StartOptions", worker.answer())
     except TemporaryError:

@@ -1,5 +1,6 @@
 """The daemon's options, as the worker that reads them sends them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_agent.record import record
@@ -10,9 +11,13 @@ if TYPE_CHECKING:
 
 @record
 class StartOptions:
-    """The daemon's options: the configuration, and those of the command line alone."""
+    """The daemon's options: the configuration, and those of the command line alone.
+
+    ``configuration`` is its file, if nothing else says the options.
+    """
 
     settings: "Settings"
+    configuration: Path | None
     allow_volatile: bool
     any_owner: bool
     is_verbose: bool

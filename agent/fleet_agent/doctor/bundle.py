@@ -19,7 +19,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from fleet_agent import __version__, files, foreign, pasted
-from fleet_agent.config.load import files as configuration_files
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.config.readings import FromProgram
 from fleet_agent.config.settings import Settings
 from fleet_agent.doctor import parameters, service, socket_unit, unit

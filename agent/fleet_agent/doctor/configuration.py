@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from fleet_agent.config.load import files
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.config.settings import Settings
 from fleet_agent.doctor.finding import Findings, Subject
 from fleet_agent.errors import AgentError
@@ -25,7 +25,7 @@ def read(load: Callable[[], Settings], path: Path) -> tuple[Settings | None, Fin
 
 
 def _judge(settings: Settings, path: Path) -> Findings:
-    more = len(files(path)) - 1 if path.exists() else 0
+    more = len(configuration_files(path)) - 1 if path.exists() else 0
     drop_ins = f" with {more} drop-in{'s' if more > 1 else ''}" if more else ""
     source = f"{path}{drop_ins}" if path.exists() else "Flags alone"
     yield _ABOUT.ok(f"{source}: endpoint {settings.endpoint}:{settings.port}.", path)

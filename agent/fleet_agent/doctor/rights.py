@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fleet_agent.config.load import files
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.credentials import folders
 from fleet_agent.doctor.device import Device, SecretFile, agent_user, secrets
 from fleet_agent.doctor.finding import Finding, Findings, Fix, Subject, guarded
@@ -184,7 +184,7 @@ def _unreadable(
 
 def _files_read(device: Device) -> Iterator[Path]:
     if device.config.exists():
-        yield from files(device.config)
+        yield from configuration_files(device.config)
     found = [*claim_files(device), *secret_files(device)]
     if device.settings is not None:
         own = device.settings.identity.pair or ()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet_agent import files, pasted
-from fleet_agent.config.load import files as configuration_files
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.config.render import render
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.sources import FirstOf, FromFile, Source

@@ -1,4 +1,4 @@
-from fleet_agent.config.load import files
+from fleet_agent.config.paths import configuration_files
 from fleet_agent.config.sources import Dmi, Mac
 from fleet_agent.config.subscriptions import Subscription
 from support.configurations import Folder
@@ -73,7 +73,7 @@ def test_what_editors_and_packages_leave_behind_is_not_read(folder: Folder) -> N
     for name in ("a.yaml~", ".b.yaml", "c.yaml.dpkg-dist", "README"):
         folder.write("port: 1\n", f"config.d/{name}")
     assert folder.load().port == 8883
-    assert files(folder.file) == (folder.file,)
+    assert configuration_files(folder.file) == (folder.file,)
 
 
 def test_a_drop_in_with_the_wrong_ending_is_an_error_not_silence(folder: Folder) -> None:
