@@ -84,7 +84,6 @@ def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions |
         credential, session = done.credential, done.session
     session = session or _connect(settings, credential, store, mailbox, not_before)
     store.update_ledger()
-    log.about(step=None, attempt=None, tries=None, problem=None)
     process = ProcessContext(
         read=read,
         store=store,
@@ -182,7 +181,9 @@ def _first_identity(
     if settings.provisioning is not None and spread.is_due(store.pending()):
         window = settings.provisioning.spread
         spread.await_turn(window, Path(settings.state_dir), health.clock, mailbox)
-    return walk(settings, Request(outlasts_refusal=True), report, store, mailbox, worker=worker)
+    done = walk(settings, Request(outlasts_refusal=True), report, store, mailbox, worker=worker)
+    log.about(step=None, attempt=None, tries=None, problem=None)
+    return done
 
 
 def _in_use(store: Store) -> Credential | None:
