@@ -3,7 +3,6 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +22,10 @@ _ROOMS = ("provisioning", "session", "credentials", "device")
 _OF_TOPICS = {"publish-refused", "subscribe-refused"}
 
 
-def modules(*rooms: str) -> Iterator[tuple[Path, ast.Module]]:
-    for room in rooms or ("",):
-        for file in (AGENT / room).rglob("*.py"):
-            yield file, ast.parse(file.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def modules() -> dict[Path, ast.Module]:
+    """Every module of the agent, parsed once."""
+    return {file: ast.parse(file.read_text(encoding="utf-8")) for file in AGENT.rglob("*.py")}
 
 
 def named(file: Path, node: ast.expr) -> object:
@@ -37,10 +36,12 @@ def named(file: Path, node: ast.expr) -> object:
     )
 
 
-def refusals() -> set[str]:
+def refusals(modules: dict[Path, ast.Module]) -> set[str]:
     """The codes of every error that says that somebody has to act, as the source has them."""
     found = set()
-    for file, tree in modules(*_ROOMS):
+    for file, tree in modules.items():
+        if file.relative_to(AGENT).parts[0] not in _ROOMS:
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RefusedError":
                 (code,) = (word.value for word in node.keywords if word.arg == "code")
@@ -76,13 +77,19 @@ def waited_for() -> set[str]:
     return found
 
 
-def test_the_walk_finds_something() -> None:
-    assert {"connect-unanswered", "connect-refused", "subscribe-refused"} & refusals() != set()
+def test_the_walk_finds_something(modules: dict[Path, ast.Module]) -> None:
+    assert {"connect-unanswered", "connect-refused", "subscribe-refused"} & refusals(
+        modules
+    ) != set()
     assert {"server-untrusted", "proxy-password", "answer-unfit", "csr-refused"} <= waited_for()
 
 
-def test_every_error_that_becomes_a_problem_is_in_the_table() -> None:
-    becoming = (refusals() - _OF_TOPICS) | waited_for() | {NotAllowedError("thing", "a", "b").code}
+def test_every_error_that_becomes_a_problem_is_in_the_table(
+    modules: dict[Path, ast.Module],
+) -> None:
+    becoming = (
+        (refusals(modules) - _OF_TOPICS) | waited_for() | {NotAllowedError("thing", "a", "b").code}
+    )
     assert becoming == {kind.code for kind in table.OF_ERRORS}
 
 
@@ -91,8 +98,8 @@ def test_an_error_is_the_problem_of_its_code() -> None:
         assert table.kind_of(RefusedError("No.", remedy="Ask.", code=kind.code)) is kind
 
 
-def test_a_problem_is_made_from_the_table_alone() -> None:
-    for file, tree in modules():
+def test_a_problem_is_made_from_the_table_alone(modules: dict[Path, ast.Module]) -> None:
+    for file, tree in modules.items():
         makes = {
             getattr(node.func, "id", "") for node in ast.walk(tree) if isinstance(node, ast.Call)
         }
@@ -106,9 +113,11 @@ def test_a_problem_is_made_from_the_table_alone() -> None:
             assert not {"ProblemKind", "Problem"} & makes & imported, file
 
 
-def test_what_is_reported_is_a_row_and_every_row_is_reported() -> None:
+def test_what_is_reported_is_a_row_and_every_row_is_reported(
+    modules: dict[Path, ast.Module],
+) -> None:
     used = set()
-    for file, tree in modules():
+    for file, tree in modules.items():
         if file.parent.name == "health":
             continue
         for node in ast.walk(tree):
@@ -134,8 +143,8 @@ def test_a_row_is_whole(kind: ProblemKind) -> None:
     assert kind.of in (None, "source", "handler", "role alias", "listener")
 
 
-def test_no_code_is_taken_apart() -> None:
-    for file, tree in modules():
+def test_no_code_is_taken_apart(modules: dict[Path, ast.Module]) -> None:
+    for file, tree in modules.items():
         for node in ast.walk(tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
