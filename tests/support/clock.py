@@ -2,7 +2,7 @@
 
 from fleet_agent.clock import SystemClock
 
-DAY = 86400.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 class FakeClock:

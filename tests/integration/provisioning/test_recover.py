@@ -15,12 +15,12 @@ from iot_sandbox.client import FaultClient
 from support.adopted import make_pair_of_thing
 from support.agent import Agent, Daemon, run_command, until
 from support.certificates import make_pair
+from support.clock import DAY
 from support.faulttable import LADDER, Seen, tell
 from support.fleets import Fleet
 from support.softhsm import SoftHsm
 
 REGISTER = "register-thing"
-DAY = 86400.0
 
 
 @pytest.fixture

@@ -25,12 +25,11 @@ from fleet_agent.session.events import ConnectFailed
 from fleet_agent.session.mqtt import Session
 from fleet_agent.session.route import Route
 from support.certificates import FAR_AWAY, LONG_AGO, YESTERDAY, make_certificate
-from support.clock import FakeClock
+from support.clock import HOUR, FakeClock
 from support.csr import make_key
 from support.tls import free_port
 from support.walks import ATTEMPT, current, walk
 
-HOUR = 3600.0
 REFUSAL = RefusedError("It refuses.", remedy="Look.", code="not-allowed")
 SILENCE = UnreachableError("No way there.", remedy="Look.", code="endpoint-unreachable")
 

@@ -14,11 +14,10 @@ from fleet_agent.health import table
 from fleet_agent.health.status import Health
 from fleet_agent.identity import due
 from support.certificates import make_certificate
-from support.clock import FakeClock
+from support.clock import DAY, FakeClock
 from support.csr import make_key
 from support.walks import current, walk
 
-DAY = 86400.0
 LIFE = DAY
 
 

@@ -10,9 +10,9 @@ from fleet_agent.config.units import Share
 from fleet_agent.credentials.model import Credential, Generation
 from fleet_agent.credentials.validity import Validity
 from fleet_agent.identity import due
+from support.clock import DAY, HOUR
 from support.walks import ATTEMPT
 
-HOUR, DAY = 3600.0, 86400.0
 BEGIN = 1.8e9
 CREDENTIAL = Credential(
     generation=1,
