@@ -52,6 +52,6 @@ def test_it_lives_in_a_container(device: Machine) -> None:
     assert device.fleet.certificate_ids(thing) == [device.certificate_id()]
     with container(device, "fleet-agent", "doctor") as looking:
         reported = looking.communicate(timeout=60)[0]
-    assert "systemd does not run here" in reported
+    assert "systemd is not running here" in reported
     assert "where the unit does not let" not in reported
     assert looking.returncode == 0, reported

@@ -108,7 +108,7 @@ def test_aws_and_boto3_use_the_devices_own_identity(device: Machine, alias: Alia
         # The allow-list names no other user.
         stranger = device.attempt(*as_user("stranger", *copy, f"{place}/stranger"))
         assert stranger.returncode != 0
-        assert "may not have the credentials" in stranger.stderr
+        assert "may not get the credentials" in stranger.stderr
         # Over HTTP, as a container would.
         token = (
             "fleet-agent",

@@ -319,7 +319,7 @@ def test_certificate_that_is_registered_while_it_is_tried(agent: Agent, tmp_path
     identity = {"certificate": str(own.certificate), "private_key": str(own.private_key)}
     config = agent.configuration(tmp_path / "config.yaml", identity=identity)
     with agent.running(config=config) as daemon:
-        daemon.wait_for_line("may still be registering it by its CA")
+        daemon.wait_for_line("may still be registering it through its CA")
         fleet.iot.create_thing(thingName=thing)
         made = fleet.iot.register_certificate_without_ca(
             certificatePem=own.certificate.read_text(), status="ACTIVE"
@@ -347,7 +347,7 @@ def test_certificate_of_a_ca_of_ones_own_that_registers_as_it_comes(
     identity = {"certificate": str(certificate), "private_key": str(file)}
     config = agent.configuration(tmp_path / "config.yaml", identity=identity)
     with agent.running(config=config) as daemon:
-        daemon.wait_for_line("may still be registering it by its CA")
+        daemon.wait_for_line("may still be registering it through its CA")
         (pending,) = until(
             lambda: iot.list_certificates_by_ca(caCertificateId=made["certificateId"])[
                 "certificates"

@@ -309,7 +309,7 @@ def test_a_claim_key_in_a_tpm_is_named_and_has_to_be_said(tmp_path: Path) -> Non
     (tmp_path / "gg.yaml").write_text(LITE.replace("path/to/private.pem.key", "handle:0x81000000"))
     done = run_command("import", tmp_path / "gg.yaml")
     assert done.status == 78
-    assert "claimKeyPath: a key in a TPM is reached through PKCS#11" in done.stderr
+    assert "claimKeyPath: use PKCS#11 for a key in a TPM" in done.stderr
     assert "to correct: claim.private_key" in done.stderr
 
 
@@ -393,7 +393,7 @@ def test_values_stay_as_they_were_written(tmp_path: Path) -> None:
         "Sure": "yes",
     }
     assert "templateParams.Empty: has no value (null)" in done.stderr
-    assert "provisioning.parameters.Home has a variable in it ($HOME)" in done.stderr
+    assert "provisioning.parameters.Home contains a variable ($HOME)" in done.stderr
     parameters = '{"SerialNumber": 1.10, "Big": 123456789012345678901234567890, "Empty": null}'
     device_client = DEVICE_CLIENT | {
         "fleet-provisioning": {

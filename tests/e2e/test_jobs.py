@@ -116,7 +116,7 @@ def test_a_job_that_is_canceled_or_killed_is_ended_and_reported(
         status, details = console.ended("slow-2")
         assert (status, details["reason"]) == (
             "FAILED",
-            "the agent ended while it was carried out; it is not begun again",
+            "the agent ended while it was carried out; it is not started again",
         )
         console.create("other", {"operation": "dance"})
         assert console.ended("other") == (

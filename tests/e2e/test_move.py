@@ -235,7 +235,7 @@ def test_by_a_message(agent: Agent, there: Fleet) -> None:
             cloud.publish(topic=topic, qos=1, payload=payload)
         cloud.publish(topic=topic, qos=1, payload=b'{"to": "there"}')
         daemon.wait_for_line("connected to 127.0.0.1", 30)
-        refusals = [line for line in daemon.log.splitlines() if "to move is refused: " in line]
+        refusals = [line for line in daemon.log.splitlines() if "to move was refused: " in line]
         assert len(refusals) == 5
         reported(
             "an order that names more than a destination",

@@ -145,8 +145,8 @@ def tampered_csr() -> str:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("hello", "csr-invalid", "no certificate signing request"),
-        (make_csr(make_key())[:200], "csr-invalid", "no certificate signing request"),
+        ("hello", "csr-invalid", "no readable certificate signing request"),
+        (make_csr(make_key())[:200], "csr-invalid", "no readable certificate signing request"),
         (tampered_csr(), "csr-invalid", ""),
         (long_csr(), "csr-too-long", "at most 2000"),
         (make_csr(make_key("rsa-1024")), "csr-weak-key", "1024 bits"),

@@ -271,7 +271,7 @@ def test_cloud_that_is_not_there(provisioned: Agent, faults: FaultClient) -> Non
     faults.add("connect", "close-before", calls="every", client_id=provisioned.thing_name)
     with provisioned.running() as daemon:
         problem = daemon.wait_for_problem("offline")
-        assert "hangs up" in problem["title"]
+        assert "closes the connection" in problem["title"]
         began = time.monotonic()
         assert daemon.end() == 0
         assert time.monotonic() - began < 2

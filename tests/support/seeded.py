@@ -418,7 +418,7 @@ IMAGE = (
            lambda b: b.write("var/lib/fleet-agent/ledger.jsonl", json.dumps({"event": "current"})), "ledger.jsonl"),
     Seeded("with a queue of readings", "image-queue",
            lambda b: b.write("var/lib/fleet-agent/telemetry.sqlite3", ""), "telemetry.sqlite3"),
-    Seeded("with a moment of first contact", "image-first-contact",
+    Seeded("with a time of first contact", "image-first-contact",
            lambda b: b.write("var/lib/fleet-agent/first-contact.json", "{}"), "first-contact.json"),
     Seeded("with a machine-id", "image-machine-id",
            lambda b: b.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n"), "etc/machine-id"),

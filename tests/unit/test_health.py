@@ -20,7 +20,7 @@ from support.clock import FakeClock
 
 OFFLINE = table.OFFLINE.problem("No network.", "Plug it in.")
 REFUSED = table.REFUSED.problem("No.", "Ask.")
-DAMAGED = table.QUEUE_DAMAGED.problem("Damaged.", "Look at the disk.")
+DAMAGED = table.QUEUE_DAMAGED.problem("Damaged.", "Check the disk.")
 LIMITED = table.SERVER_LIMITS.problem("Less.", "Compare.")
 
 

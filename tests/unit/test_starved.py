@@ -20,7 +20,7 @@ def under(limits: str, *words: str) -> "subprocess.CompletedProcess[str]":
 def test_too_few_open_files_are_named_before_anything_fails_of_them() -> None:
     done = under("ulimit -n 8", "config", "schema")
     assert done.returncode == Exit.WRONG_ON_DEVICE
-    assert "may open 8 files" in done.stderr
+    assert "may open only 8 files" in done.stderr
     assert "ulimit -n 1024" in done.stderr
 
 

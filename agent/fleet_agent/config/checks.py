@@ -29,7 +29,7 @@ def template_name(text: str) -> None:
     if not re.fullmatch(TEMPLATE_PATTERN[1:-1], text):
         raise WrongValueError(
             "is not a template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
-            "give the name alone, as `aws iot list-provisioning-templates` shows it",
+            "write only the name, as `aws iot list-provisioning-templates` shows it",
         )
 
 
@@ -46,8 +46,8 @@ def endpoint(text: str) -> None:
     _endpoint(text)
     if ".credentials.iot." in text:
         raise WrongValueError(
-            "is the credential provider's endpoint, which speaks no MQTT",
-            "take the one of `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
+            "is the credential provider's endpoint, which does not speak MQTT",
+            "take it from `aws iot describe-endpoint --endpoint-type iot:Data-ATS`",
         )
 
 
@@ -56,8 +56,8 @@ def credentials_endpoint(text: str) -> None:
     _endpoint(text)
     if "-ats.iot." in text:
         raise WrongValueError(
-            "is the data endpoint, which gives no credentials",
-            "take the one of `aws iot describe-endpoint --endpoint-type iot:CredentialProvider`",
+            "is the data endpoint, which does not provide credentials",
+            "take it from `aws iot describe-endpoint --endpoint-type iot:CredentialProvider`",
         )
 
 
@@ -66,19 +66,19 @@ def _endpoint(text: str) -> None:
     if "://" in text:
         authority = re.split(r"[/?#]", text.partition("://")[2])[0]
         host = authority.rpartition("@")[2].partition(":")[0]
-        raise WrongValueError("is a URL, a host name alone is expected", f"write endpoint: {host}")
+        raise WrongValueError("is a URL; only a host name is expected", f"write endpoint: {host}")
     if re.fullmatch(r"[0-9A-Fa-f:.]+", text) and text.count(":") > 1:
         _ip_address(text)
         return
     if (whole := text.strip().rstrip(".")) != text:
         _host(whole)
         # No server's certificate has the dot that DNS allows.
-        raise WrongValueError("has a blank or a dot at an end", f"write endpoint: {whole}")
+        raise WrongValueError("begins or ends with a space or a dot", f"write endpoint: {whole}")
     name, colon, rest = text.partition(":")
     if colon and rest.isdecimal():
-        raise WrongValueError("has a port in it", f"write endpoint: {name} and port: {rest}")
+        raise WrongValueError("contains a port", f"write endpoint: {name} and port: {rest}")
     if "/" in text:
-        raise WrongValueError("has a path in it", f"write endpoint: {text.partition('/')[0]}")
+        raise WrongValueError("contains a path", f"write endpoint: {text.partition('/')[0]}")
     _host(text)
 
 
@@ -107,14 +107,16 @@ def proxy(text: str) -> None:
         return
     if "@" in text:
         raise WrongValueError(
-            "has a user or a password in it",
-            "write user:password into a file, and name that: proxy_credentials: FILE",
+            "contains a user or a password",
+            "write user:password into a file, and name the file: proxy_credentials: FILE",
         )
     found = re.fullmatch(r"http://\[?([^/\[\]]+?)\]?:([0-9]{1,5})/?", text)
     if not found:
         raise WrongValueError("is not of the form http://host:port", example)
     if not 1 <= int(found[2]) <= _HIGHEST_PORT:
-        raise WrongValueError(f"has no such port: {found[2]}", "a port is 1 to 65535")
+        raise WrongValueError(
+            f"has the invalid port {found[2]}", "a port is a number from 1 to 65535"
+        )
     if ":" in found[1]:
         _ip_address(found[1])
     else:
@@ -162,14 +164,14 @@ def parameter_name(text: str) -> None:
 def parameter_value(text: str) -> None:
     """Checks the value of a template parameter, as RegisterThing takes it."""
     if len(text) > 4096:  # noqa: PLR2004 - RegisterThing's limit
-        raise WrongValueError(f"has {len(text)} characters, AWS IoT allows 4096")
+        raise WrongValueError(f"has {len(text)} characters; AWS IoT allows 4096")
     _no_control_characters(text)
 
 
 def literal_parameter(text: str) -> None:
     """Checks the value of a template parameter that somebody wrote down: an empty one makes devices of one name."""
     if not text.strip():
-        raise WrongValueError("is empty", "write a value, or name a source")
+        raise WrongValueError("is empty", "write a value or a source")
     parameter_value(text)
 
 
@@ -204,7 +206,7 @@ def variable_name(text: str) -> None:
     """Checks the name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_]*", text):
         raise WrongValueError(
-            "is not the name of an environment variable", "write the name alone, without $"
+            "is not the name of an environment variable", "write only the name, without $"
         )
 
 
@@ -214,19 +216,19 @@ def program(text: str) -> None:
         raise WrongValueError("is empty, a program's name is expected")
     if any(character.isspace() for character in text):
         raise WrongValueError(
-            "has white space in it; no shell splits it",
-            "write a list, a word an entry: [cat, /etc/x]",
+            "contains white space, but no shell splits it into words",
+            "write a list with one word in each entry: [cat, /etc/x]",
         )
     if "/" in text and not text.startswith("/"):
         raise WrongValueError(
-            "is a relative path", "write the program's whole path, or its name alone"
+            "is a relative path", "write the program's absolute path, or only its name"
         )
 
 
 def command_word(text: str) -> None:
     """Checks one word of a command."""
     if "\0" in text:
-        raise WrongValueError("has a NUL character in it")
+        raise WrongValueError("contains a NUL character")
 
 
 def part_name(text: str) -> None:
@@ -239,7 +241,7 @@ def helper_name(text: str) -> None:
     """Checks the name of a program that the helper starts."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text):
         raise WrongValueError(
-            "is not the name of a helper's program: a small letter first, then small letters, digits and -"
+            "is not the name of a helper's program: a lower-case letter, then lower-case letters, digits and -"
         )
 
 
@@ -262,7 +264,7 @@ def allowed_user(text: str) -> None:
     """Checks who is allowed: ``user:`` and a name, a number or ``*``."""
     kind, colon, name = text.partition(":")
     if not colon or kind != "user":
-        raise WrongValueError("does not say who", "write, for example, user:collector")
+        raise WrongValueError("does not name a user", "write, for example, user:collector")
     user(name)
 
 
@@ -278,7 +280,7 @@ def role_alias(text: str) -> None:
 def s3_place(text: str) -> None:
     """Checks a bucket of S3, with or without what a key begins with."""
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\x00-\x1f]*)?", text):
-        raise WrongValueError("is no place in S3", "write s3://BUCKET/PREFIX")
+        raise WrongValueError("is not a place in S3", "write s3://BUCKET/PREFIX")
 
 
 def handler_path(text: str) -> None:
@@ -286,7 +288,8 @@ def handler_path(text: str) -> None:
     rest = re.sub(r"\{[1-8]\}", "", text)
     if "{" in rest or "}" in rest:
         raise WrongValueError(
-            "has a brace that is no placeholder's", "{1} is the first wildcard's level"
+            "contains a brace that does not belong to a placeholder",
+            "{1} stands for the level of the first wildcard",
         )
     if text.endswith("/"):
         raise WrongValueError("is a folder; a file is expected")
@@ -303,4 +306,4 @@ def _no_control_characters(text: str) -> None:
         if character == "\n":
             raise WrongValueError("has more than one line")
         if _CONTROL.match(character):
-            raise WrongValueError(f"has a control character in it (U+{ord(character):04X})")
+            raise WrongValueError(f"contains a control character (U+{ord(character):04X})")

@@ -135,7 +135,9 @@ class _Decoder:
         if found:
             words = f"has {' and '.join(found)}, which exclude each other"
             hint = "keep one, or list them under first_of"
-            raise WrongValueError(words, hint if "first_of" in known else "make two entries of it")
+            raise WrongValueError(
+                words, hint if "first_of" in known else "split it into two entries"
+            )
         if not node.entries:
             raise WrongValueError("is an empty mapping", f"one of: {', '.join(known)}")
         name, (mark, _) = next(iter(node.entries.items()))
@@ -190,7 +192,7 @@ def _missing(kind: Any, key: str) -> WrongValueError:  # noqa: ANN401 - a type e
     doc = annotation(unwrap(kind)[1], Doc)
     example = f"write, for example, {doc.example}" if doc else "add it"
     return WrongValueError(
-        "is missing", f"{example} or give {flag(key)}" if _has_flag(key) else example
+        "is missing", f"{example} or pass {flag(key)}" if _has_flag(key) else example
     )
 
 
@@ -215,7 +217,7 @@ def _suggest(name: str, known: dict[str, Any]) -> tuple[str, str]:
     homes = [home for home in _homes(Settings, "", name) if home]
     if homes:
         return "", f"it belongs under {' or '.join(homes)}"
-    return "", f"known here: {', '.join(known)}"
+    return "", f"known keys: {', '.join(known)}"
 
 
 def _homes(cls: type, path: str, name: str) -> list[str]:

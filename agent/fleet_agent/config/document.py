@@ -112,11 +112,11 @@ def _syntax_problem(error: yaml.MarkedYAMLError, source: str, folder: str) -> Pr
     context = f" {error.context}" if error.context and error.problem else ""
     suggestion = ""
     if "\\t" in words:
-        suggestion = "indent with spaces; YAML takes no tabs"
+        suggestion = "indent with spaces; YAML does not allow tabs"
     elif "mapping values are not allowed" in words:
-        suggestion = 'quote a value that has ": " in it, and check the indentation'
+        suggestion = 'quote a value that contains ": ", and check the indentation'
     elif "single document" in (error.context or ""):
-        suggestion = 'remove the "---": one document a file'
+        suggestion = 'remove the "---": a file may contain only one document'
     return Problem(
         Mark(source, folder, line, column), "", f"not YAML: {words}{context}", suggestion
     )
@@ -158,7 +158,7 @@ class _Conversion:
             if key in entries:
                 first = entries[key][0]
                 dotted = ".".join((*path, key))
-                words = f"is here twice, first on line {first.line}"
+                words = f"appears twice, first on line {first.line}"
                 self._problems.append(Problem(mark, dotted, words, "keep one of them"))
                 continue
             entries[key] = (mark, value)
@@ -173,11 +173,11 @@ class _Conversion:
         elif node.tag == "tag:yaml.org,2002:merge":
             words, suggestion = (
                 'has a merge key "<<", which is not supported',
-                "write the keys out",
+                "write out the keys",
             )
         elif node.tag != "tag:yaml.org,2002:str":
             kind = _KINDS.get(node.tag, "other value")
-            words = f"has the key {shown(node.value)}, a {kind} to YAML"
+            words = f"has the key {shown(node.value)}, which YAML reads as a {kind}"
             suggestion = f'quote it: "{shown(node.value)}"'
         else:
             return str(node.value)

@@ -182,7 +182,7 @@ class Handler:
         kinds = ("exec", "file", "socket", "helper")
         given = [name for name in kinds if getattr(self, name) is not None]
         if not given:
-            raise WrongValueError("is no handler", "one of: exec, file, socket, helper")
+            raise WrongValueError("is not a handler", "one of: exec, file, socket, helper")
         if len(given) > 1:
             words = f"has {' and '.join(given)}, which exclude each other"
-            raise WrongValueError(words, "keep one, or make two handlers of it")
+            raise WrongValueError(words, "keep one, or split it into two handlers")

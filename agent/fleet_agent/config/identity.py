@@ -70,10 +70,10 @@ class Identity:
             given, missing = ("certificate", "private_key")
             if self.certificate is None:
                 given, missing = missing, given
-            raise WrongValueError(f"has {given}, and no {missing}", f"add {missing}")
+            raise WrongValueError(f"has {given}, but no {missing}", f"add {missing}")
         if self.pair is None and (self.thing_name or self.thing_name_from):
             raise WrongValueError(
-                "names a thing, and no certificate to adopt", "add certificate and private_key"
+                "names a thing, but no certificate to adopt", "add certificate and private_key"
             )
         if self.thing_name is not None and self.thing_name_from is not None:
             raise WrongValueError(

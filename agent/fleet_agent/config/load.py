@@ -20,7 +20,7 @@ from fleet_agent.errors import ConfigurationError
 
 MAX_BYTES = 256 * 1024  # a hundred times what a long configuration needs; bounds the parser's time
 
-_CORRECT = "Correct it, and see the command's --help."
+_CORRECT = "Correct it; the command's --help describes the flags."
 
 
 def load(
@@ -99,7 +99,7 @@ def _document(file: Path, folder: str, problems: list[Problem]) -> Mapping | Non
 
     start = Mark(str(file), folder, 1, 1)
     if file.suffix == ".yml":
-        problems.append(Problem(start, "", "is not read", f"name it {file.stem}.yaml"))
+        problems.append(Problem(start, "", "is ignored", f"rename it to {file.stem}.yaml"))
         return None
     try:
         text = decode_utf8(read_bytes(file, MAX_BYTES))
@@ -133,7 +133,8 @@ def _error(path: Path, sources: tuple[Path, ...], problems: list[Problem]) -> Co
     if any(problem.text == DENIED for problem in problems):
         return ConfigurationError(
             f"The configuration {path} cannot be read by this user.",
-            remedy="Run the same as root, with sudo. Where it is the agent that may not: sudo fleet-agent doctor --fix",
+            remedy="Run the same command as root, with sudo. If the agent cannot read it: sudo fleet-agent doctor "
+            "--fix",
             problems=lines,
         )
     if sources and not all(problem.mark.source.startswith("--") for problem in problems):

@@ -30,7 +30,7 @@ def resolve_path(reference: str, environment: Mapping[str, str]) -> Path:
     folder = environment.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigurationError(
-            f"{reference} is named, but $CREDENTIALS_DIRECTORY is not set",
+            f"{reference} is configured, but $CREDENTIALS_DIRECTORY is not set",
             remedy=f"Start the agent as a systemd service with LoadCredential={name}:/path/of/it,"
             " or name the file's path instead.",
         )

@@ -33,16 +33,21 @@ def read(text: str) -> dict[str, str]:
             name, equals, value = part.partition("=")
             if name == "pin-value":
                 raise WrongValueError(
-                    "has the PIN in it", "write that into a file and name it: pin-source=FILE"
+                    "contains the PIN",
+                    "write the PIN into a file and name the file: pin-source=FILE",
                 )
             if not equals or name not in known or name in found:
                 names = ", ".join(sorted(known))
-                raise WrongValueError(f"has {name!r} where {names} are known", _EXAMPLE)
+                raise WrongValueError(
+                    f"has the unknown attribute {name!r}; known are {names}", _EXAMPLE
+                )
             found[name] = unquote(value)
     if not found.get("token") or not found.get("object"):
-        raise WrongValueError("lacks token or object, their labels", _EXAMPLE)
+        raise WrongValueError(
+            "lacks token or object, the labels of the hardware token and the key", _EXAMPLE
+        )
     if found.get("type", "private") != "private":
-        raise WrongValueError("is not of a private key", "leave type out")
+        raise WrongValueError("does not name a private key", "remove type")
     if "pin-source" in found:
         found["pin-source"] = found["pin-source"].removeprefix("file:").replace("///", "/", 1)
     return found

@@ -122,7 +122,7 @@ class Key:
             )
         if self.store == "file" and (useless := [name for name, value in given.items() if value]):
             raise WrongValueError(
-                f"has {', '.join(useless)}, which a key in a file does not take",
+                f"has {', '.join(useless)}, which a key in a file cannot have",
                 "write store: pkcs11",
             )
 
@@ -168,5 +168,6 @@ class Provisioning:
         """
         if self.method == "keys" and self.key.store == "pkcs11":
             raise WrongValueError(
-                "lets AWS make the key, which a hardware token cannot take", "write method: csr"
+                "lets AWS make the key, which cannot be put into a hardware token",
+                "write method: csr",
             )

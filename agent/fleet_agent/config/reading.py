@@ -21,7 +21,7 @@ class MissingError(UnreadableError):
     """The file does not exist."""
 
 
-DENIED = "is not readable for this user"
+DENIED = "cannot be read by this user"
 
 
 class DeniedError(UnreadableError):
@@ -52,14 +52,14 @@ def read_bytes(path: Path, limit: int, judge: Callable[[int], None] = lambda _: 
     except FileNotFoundError:
         raise MissingError("does not exist") from None
     except OwnFileError as error:
-        raise UnreadableError(f"is not read: {error.strerror}") from None
+        raise UnreadableError(f"cannot be read: {error.strerror}") from None
     except PermissionError:
         raise DeniedError(DENIED) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         why = getattr(error, "strerror", 0) or error
         raise UnreadableError(f"cannot be read: {why}") from error
     if len(content) > limit:
-        raise UnreadableError(f"is bigger than {limit} bytes")
+        raise UnreadableError(f"is larger than {limit} bytes")
     return content
 
 

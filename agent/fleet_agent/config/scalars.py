@@ -30,7 +30,7 @@ def description(node: Node) -> str:
         return "empty"
     if node.kind == "string":
         return f'"{shown(node.text)}"'
-    return f"{shown(node.text)}, {_KINDS.get(node.kind, 'a date or a tagged value')} to YAML"
+    return f"{shown(node.text)}, which YAML reads as {_KINDS.get(node.kind, 'a date or a tagged value')}"
 
 
 def scalar(kind: Any, node: Node, meta: Meta) -> object:  # noqa: ANN401 - a type expression
@@ -91,7 +91,7 @@ def _integer(node: Node, limits: Range | None) -> int:
         raise WrongValueError(f"is {shown(node.text)}; a plain decimal number is expected")
     number = int(node.text)
     if limits and not limits.low <= number <= limits.high:
-        raise WrongValueError(f"is {number}, out of range: {limits.low} to {limits.high}")
+        raise WrongValueError(f"is {number}, which is out of range: {limits.low} to {limits.high}")
     return number
 
 
@@ -115,7 +115,7 @@ def _quantity(
         ) from None
     if not isinstance(amount, units.Share) and not limits.low <= amount <= limits.high:
         allowed = f"{write(limits.low)} to {write(limits.high)}"
-        raise WrongValueError(f"is {shown(node.text)}, out of range: {allowed}")
+        raise WrongValueError(f"is {shown(node.text)}, which is out of range: {allowed}")
     return amount
 
 
@@ -135,12 +135,12 @@ def _string(node: Node, meta: Meta) -> str:
 def _path(node: Scalar, rules: FilePath) -> str:
     text = node.text
     if "-----BEGIN" in text or "\n" in text:
-        hint = "write the text to a file and name that"
-        raise WrongValueError("holds a text; the path of a file is expected", hint)
+        hint = "write the text into a file and name the file"
+        raise WrongValueError("contains the text itself; the path of a file is expected", hint)
     if not text or not text.isprintable():
         raise WrongValueError("is not a path")
     if text.startswith("~"):
-        raise WrongValueError('begins with "~", which is not expanded', "write the whole path")
+        raise WrongValueError('begins with "~", which is not expanded', "write the absolute path")
     if pkcs11_uri.is_uri(text):
         if not rules.token:
             raise WrongValueError("cannot be in a hardware token", "name a path")
@@ -150,7 +150,7 @@ def _path(node: Scalar, rules: FilePath) -> str:
         return str(PurePath(node.mark.folder) / text)
     name = text.removeprefix(CREDENTIAL)
     if not rules.credential:
-        raise WrongValueError("cannot be a credential", "name a path")
+        raise WrongValueError("cannot be a systemd credential", "name a path")
     if name in {"", ".", ".."} or "/" in name:
-        raise WrongValueError("names no credential", f"write {CREDENTIAL}NAME")
+        raise WrongValueError("does not name a systemd credential", f"write {CREDENTIAL}NAME")
     return text

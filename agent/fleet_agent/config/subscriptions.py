@@ -83,7 +83,9 @@ class Subscription:
         if self.file is not None and not self.topic.endswith("#"):
             for number in range(wildcards + 1, 9):
                 if f"{{{number}}}" in self.file.path:
-                    words = f"has {{{number}}} in file.path, but {wildcards} wildcards in topic"
+                    words = (
+                        f"has {{{number}}} in file.path, but only {wildcards} wildcards in topic"
+                    )
                     raise WrongValueError(words, '"+" in topic is a level that {1} stands for')
 
 

@@ -189,9 +189,7 @@ class Telemetry:
         """
         names = [source_settings(item).name for item in self.sources]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise WrongValueError(
-                f"has two sources that are called {twice[0]}", "give each a `name` of its own"
-            )
+            raise WrongValueError(f"has two sources named {twice[0]}", "give each its own `name`")
         if sum(isinstance(item, FromSocket) for item in self.sources) > 1:
             raise WrongValueError(
                 "has two sockets under sources",

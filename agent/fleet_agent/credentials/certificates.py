@@ -33,9 +33,9 @@ def read_ca(pem: bytes, name: str) -> str:
         words, command = pem_file.instead(pem, name, "x509")
         contents = pem_file.named(strange[0]) if strange else f"no certificate ({words})"
         is_other_form = len(strange) == len(blocks)
-        remedy = "Put the CA's certificates alone there; AWS IoT's is AmazonRootCA1.pem."
+        remedy = "Write only the CA's certificates into it; AWS IoT's is AmazonRootCA1.pem."
         raise DeviceError(
-            f"{name} holds {contents}; a CA file holds certificates only.",
+            f"{name} contains {contents}; a CA file must contain only certificates.",
             remedy=(command if is_other_form else "") or remedy,
             code="ca-invalid",
         )
@@ -46,7 +46,7 @@ def read_ca(pem: bytes, name: str) -> str:
         except Exception as error:
             raise DeviceError(
                 f"Certificate {number} in {name} cannot be read.",
-                remedy="Get the CA file again; AWS IoT's is AmazonRootCA1.pem.",
+                remedy="Download the CA file again; AWS IoT's is AmazonRootCA1.pem.",
                 code="ca-invalid",
             ) from error
         certificates.append(loaded.public_bytes(serialization.Encoding.PEM).decode())
@@ -64,8 +64,9 @@ def public_key_of_certificate(certificate: str, name: str) -> bytes:
         return public_der(loaded)
     except Exception as error:  # many types
         raise DeviceError(
-            f"The certificate in {name} has no usable public key (no point of its curve, or of an unknown kind).",
-            remedy="Have another certificate made; this one is worth nothing.",
+            f"The certificate in {name} has no usable public key: it is of an unknown kind, or not a point of its "
+            "curve.",
+            remedy="Have a new certificate issued; this one cannot be used.",
             code="certificate-invalid",
         ) from error
 
@@ -165,7 +166,8 @@ def check_kind(pair: KeyPair) -> "x509.Certificate":
     if problem := weakness(loaded.public_key()):
         raise DeviceError(
             f"The certificate in {pair.certificate_file} has {problem}; {TAKEN}.",
-            remedy="Have one made for such a key: a claim with fleet-cloud claim new, a device's with a claim.",
+            remedy="Have one issued for such a key: a claim with fleet-cloud claim new, a device's certificate with "
+            "a claim.",
             code="key-invalid",
         )
     return loaded
@@ -181,15 +183,15 @@ def check_pair(pair: KeyPair, *, tests_primes: bool = True) -> None:
     if public_key_of_certificate(pair.certificate, pair.certificate_file) != wanted:
         if _is_further_down(pair, wanted):
             raise DeviceError(
-                f"The certificate of the key {pair.private_key_file} is not the first one in {pair.certificate_file}: "
-                "a CA's stands before it.",
+                f"The certificate for the key {pair.private_key_file} is not the first one in {pair.certificate_file}: "
+                "a CA certificate comes before it.",
                 remedy="Put the device's certificate first, then the CA's.",
                 code="key-mismatch",
             )
         raise DeviceError(
-            f"The key in {pair.private_key_file} is not that of the certificate in "
+            f"The key in {pair.private_key_file} does not belong to the certificate in "
             f"{pair.certificate_file}.",
-            remedy="Put the two files of one pair there: they were made together.",
+            remedy="Install a certificate and a key that were made together.",
             code="key-mismatch",
         )
 
@@ -213,7 +215,7 @@ def _load_certificate(certificate: str, name: str) -> "x509.Certificate":
         return x509.load_pem_x509_certificate(pem.encode())
     except Exception as error:
         raise DeviceError(
-            f"{name} holds no readable certificate in PEM form (truncated, or something else).",
+            f"{name} contains no readable PEM certificate: it is truncated, or something else.",
             remedy="Copy the file again: it begins with -----BEGIN CERTIFICATE-----.",
             code="certificate-invalid",
         ) from error

@@ -49,8 +49,8 @@ class Folders:
         """Whoever may create links here could have keys written to where they can read them."""
         if files.is_link(self.root):
             raise StateDamagedError(
-                f"{self.root} is a symbolic link, which is refused.",
-                remedy="Put a folder there; to keep the state elsewhere: --state-dir or state_dir.",
+                f"{self.root} is a symbolic link, which is not allowed.",
+                remedy="Replace it by a folder; to keep the state elsewhere, use --state-dir or state_dir.",
                 code=STATE_DAMAGED,
             )
 
@@ -76,7 +76,7 @@ class Folders:
 
     def _goes_on(self) -> str:
         move = files.move_aside(self.root / CURRENT)
-        return f"{move}; the agent then goes on with the newest generation that was proven."
+        return f"{move}; the agent then uses the newest generation that was proven."
 
     def read(self, number: int) -> Generation | None:
         """A generation; None when it has no record of what it is for."""
@@ -149,7 +149,7 @@ class Folders:
 
     def _cure(self, number: int, name: str) -> str:
         if number > self.current_number():
-            return "Drop the attempt and start again: fleet-agent provision --restart"
+            return "Discard the attempt and start over: fleet-agent provision --restart"
         if name == PROVEN:
-            return f"{files.move_aside(self.folder(number) / name)}; the identity is whole without it."
+            return f"{files.move_aside(self.folder(number) / name)}; the identity is complete without it."
         return "Provision again: fleet-agent provision --force (the ledger names the old certificate)."

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_CSR_BYTES = 2000
 _MIN_RSA_BITS = 2048
 _BROKEN_HASHES = ("md5", "sha1")
-TAKEN = "AWS IoT takes RSA from 2048 bits, P-256, P-384, P-521"
-_PSS = "an RSA-PSS key, which TLS here cannot use"
+TAKEN = "AWS IoT accepts RSA from 2048 bits, P-256, P-384 and P-521"
+_PSS = "an RSA-PSS key, which TLS cannot use here"
 _RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # its object identifier, as a public key's kind
 
 
@@ -96,7 +96,7 @@ def read_csr(pem: bytes, name: str) -> Csr:
         problem = _PSS if is_pss else weakness(request.public_key())
     except Exception as error:  # cryptography's loaders raise many types for rubbish
         raise DeviceError(
-            f"{name} holds no certificate signing request in PEM form that can be read.",
+            f"{name} contains no readable certificate signing request in PEM form.",
             remedy=remedy,
             code="csr-invalid",
         ) from error
@@ -104,14 +104,14 @@ def read_csr(pem: bytes, name: str) -> Csr:
     text = request.public_bytes(serialization.Encoding.PEM).decode()
     if len(text) > MAX_CSR_BYTES:
         raise DeviceError(
-            f"The CSR in {name} is {len(text)} bytes; AWS IoT takes one of at most {MAX_CSR_BYTES}.",
+            f"The CSR in {name} is {len(text)} bytes; AWS IoT accepts at most {MAX_CSR_BYTES}.",
             remedy="Make it with fewer names and extensions, or with an EC P-256 key.",
             code="csr-too-long",
         )
     # cryptography says of these that the signature is wrong, which would send people to look at the key.
     if digest is not None and digest.name in _BROKEN_HASHES:
         raise DeviceError(
-            f"The CSR in {name} is signed with {digest.name.upper()}, a hash that is broken.",
+            f"The CSR in {name} is signed with {digest.name.upper()}, a hash that is not secure.",
             remedy="Sign it with SHA-256: openssl req -new -sha256 -key device.key -subj /CN=device -out device.csr",
             code="csr-invalid",
         )
@@ -193,7 +193,7 @@ def _load_key(private_key: Secret, name: str, *, tests_primes: bool = True) -> "
         return load(pem, password=None)
     except Exception:  # noqa: BLE001 - many types
         raise DeviceError(
-            f"{name} holds no readable private key in PEM form (truncated, encrypted, or something else).",
+            f"{name} contains no readable PEM private key: it is truncated, encrypted, or something else.",
             remedy="Copy the file again; a key with a passphrase must be decrypted first.",
             code="key-invalid",
         ) from None  # the cause may quote the input

@@ -50,13 +50,13 @@ def read_text(path: Path, part: str) -> bytes:
             f"Cannot read {part} {path}: {error.strerror}.",
             remedy=_permit(path)
             if isinstance(error, PermissionError)
-            else "Give the path of the file itself.",
+            else "Name the file itself.",
             code="file-unreadable",
         ) from error
 
 
 def _permit(path: Path) -> str:
     return (
-        "Have the agent's user read it, and pass through its folders: "
+        "Let the agent's user read it, and enter the folders above it: "
         f"chgrp _fleet-agent {word(path)}; chmod 640 {word(path)}"
     )

@@ -65,7 +65,7 @@ def private_key(data: bytes, name: str) -> str:
         raise _encrypted(name)
     if kind == "PRIVATE KEY" and _is_pss(text):
         raise DeviceError(
-            f"The key in {name} is for RSA-PSS signatures alone; AWS IoT and the SDK take plain RSA, or EC P-256.",
+            f"The key in {name} is only for RSA-PSS signatures; AWS IoT and the SDK accept plain RSA, or EC P-256.",
             remedy="Make another key and a certificate for it: openssl genpkey -algorithm EC -pkeyopt "
             f"ec_paramgen_curve:P-256 -out {word(PurePath(name))}",
             code="key-invalid",
@@ -84,9 +84,9 @@ def request(data: bytes, name: str) -> str:
         return found[0]
     if found:
         raise DeviceError(
-            f"{name} holds {len(found)} certificate signing requests; it must be one.",
-            remedy=f"Leave one in a file of its own: openssl req -in {word(PurePath(name))} -out one.csr "
-            "takes the first.",
+            f"{name} contains {len(found)} certificate signing requests; it must contain one.",
+            remedy=f"Write one into a separate file: openssl req -in {word(PurePath(name))} -out one.csr "
+            "copies the first.",
             code="csr-invalid",
         )
     remedy = "Make one: openssl req -new -key device.key -subj /CN=device -out device.csr"
@@ -110,7 +110,7 @@ def blocks(data: bytes, name: str) -> list[tuple[str, str]]:
     for match in _BLOCK.finditer(text):
         if "\\n" in match[2]:
             raise DeviceError(
-                f"{name} has the two characters \\n where lines should end, as JSON and environment files write them.",
+                f"{name} has the two characters \\n instead of line ends, as in JSON and environment files.",
                 remedy=f"Convert it: sed 's/\\\\n/\\n/g' {word(PurePath(name))} > converted.pem",
                 code="file-encoding",
             )
@@ -137,9 +137,9 @@ def instead(data: bytes, name: str, tool: str) -> tuple[str, str]:
         command = f"Convert a copy: {copy}; ssh-keygen -p -m PEM -f converted.pem"
     else:
         command = {
-            CERTIFICATE: "Give the certificate's file where a certificate is wanted, and here the other one.",
-            "PUBLIC KEY": "Give the private key's file.",
-        }.get(kind, f"Give the right file: {file} is another one of the set.")
+            CERTIFICATE: "Name this file where a certificate is expected, and the right file here.",
+            "PUBLIC KEY": "Name the private key's file.",
+        }.get(kind, f"Name the right file: {file} is another file of the set.")
     return f"it is {named(kind)}", command
 
 
@@ -147,11 +147,11 @@ def _no_pem(data: bytes, file: str, tool: str) -> tuple[str, str]:
     if not data.strip():
         return "it is empty", ""
     if b"-----BEGIN " in data:
-        return "it is cut off: -----BEGIN and no -----END", ""
+        return "it is truncated: -----BEGIN without -----END", ""
     if _PFX.match(data):
         parts = "-nocerts -nodes" if tool == "pkey" else "-clcerts -nokeys"
         command = f"(umask 077; openssl pkcs12 -in {file} {parts} -out converted.pem)"
-        return "it is a PKCS#12 bundle", f"Take it out: {command}"
+        return "it is a PKCS#12 bundle", f"Extract it: {command}"
     if _looks_der(data):
         form = _OTHER_FORMS["PKCS7"] if _PKCS7_OID in data[:32] else tool
         return "it looks like DER, the binary form", _convert(f"{form} -inform DER", file)
@@ -161,7 +161,7 @@ def _no_pem(data: bytes, file: str, tool: str) -> tuple[str, str]:
 def _lacking(data: bytes, name: str, tool: str, part: str, remedy: str) -> DeviceError:
     why, command = instead(data, name, tool)
     return DeviceError(
-        f"{name} holds no {part} in PEM form ({why}).",
+        f"{name} contains no {part} in PEM form ({why}).",
         remedy=command or remedy,
         code=_CODES[tool],
     )
@@ -178,8 +178,8 @@ def named(kind: str) -> str:
 
 def _encrypted(name: str) -> DeviceError:
     return DeviceError(
-        f"{name} holds no readable private key in PEM form: it is encrypted with a passphrase, which a "
-        "device cannot type.",
+        f"{name} contains no readable PEM private key: it is encrypted with a passphrase, which a "
+        "device cannot enter.",
         remedy=f"Decrypt it: (umask 077; openssl pkey -in {word(PurePath(name))} -out decrypted.key)",
         code="key-invalid",
     )

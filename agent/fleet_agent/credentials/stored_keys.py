@@ -61,7 +61,9 @@ class StoredKeys:
                 hardware_keys.destroy(key)
         except AgentError as error:
             _log.warning(
-                "the key of generation %s stays in its hardware token: %s", number, error.title
+                "the key of generation %s could not be deleted from its hardware token: %s",
+                number,
+                error.title,
             )
 
     def _is_shared(self, number: int) -> bool:
@@ -78,7 +80,7 @@ class StoredKeys:
             raise DeviceError(
                 f"The key of generation {number} is in the hardware token {name.token!r}, which the configuration does "
                 "not name.",
-                remedy="Name it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
+                remedy="Add it: provisioning.key: {store: pkcs11, module: /usr/lib/….so, "
                 f"token: {json.dumps(name.token)}, pin_file: FILE}} (docs/how-to/hardware-keys.md).",
                 code="hardware-token-not-configured",
             )

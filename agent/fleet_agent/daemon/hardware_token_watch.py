@@ -47,7 +47,7 @@ class HardwareTokenWatch:
         is_long = now - self._since >= _LONG
         if not (self._was_away or is_long) or not _is_there(self._key):
             return None
-        words = "is back" if self._was_away else "answers, and may have been away unseen"
+        words = "is back" if self._was_away else "answers, but may have been unplugged meanwhile"
         _log.info("the hardware token %s", words, extra=log.fields(Moment.HARDWARE_TOKEN_BACK))
         return Ending.RESTART
 

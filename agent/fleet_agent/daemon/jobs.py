@@ -81,11 +81,11 @@ class _Steps:
         elif self._commands is not None:
             found = self._commands
         else:
-            raise UnfitError("commands are not run here")
+            raise UnfitError("this device does not run commands")
         if step.user and step.user != runs_as:
-            hint = "; that takes a handler of the kind helper" if step.user == _ROOT else ""
+            hint = "; use a handler of the kind helper" if step.user == _ROOT else ""
             raise UnfitError(
-                f'the step "{step.name}" is to run as {step.user}, and here it runs as {runs_as}{hint}'
+                f'the step "{step.name}" should run as {step.user}, but this agent runs as {runs_as}{hint}'
             )
         return found
 

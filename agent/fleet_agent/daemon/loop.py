@@ -322,7 +322,7 @@ class Loop:
         event.acknowledge()
         problem = table.MESSAGE_SET_ASIDE.problem(
             f"A message on {printable(event.topic)} ({len(event.payload)} bytes) was set aside: "
-            f"{TIMES} times the connection ended right after it came."
+            f"the connection ended {TIMES} times right after it arrived."
         )
         self._health.warn(problem)
 

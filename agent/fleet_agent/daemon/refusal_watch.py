@@ -82,7 +82,7 @@ class RefusalWatch:
         if self._known.rung is Rung.IN_SERVICE:
             return
         now = self._clock.wall()
-        words = f"AWS IoT takes certificate {self._credential.certificate_id} again"
+        words = f"AWS IoT accepts certificate {self._credential.certificate_id} again"
         if self._known.rung.is_dead:
             _log.info("%s", words)
         self._known = self._known.in_service(words, now)
@@ -196,7 +196,7 @@ class RefusalWatch:
             left = recover.certificate_left(known, self._clock)
             if left > 0:
                 known = known.at(
-                    Rung.WAITING, "a certificate is asked for once a day at most", now
+                    Rung.WAITING, "a certificate is requested at most once a day", now
                 )
         self._known = known
         if left > 0:

@@ -134,5 +134,5 @@ class Renewal:
         return settings.provisioning is not None and (asks_alone or settings.claim is not None)
 
     def _report(self, dates: Validity) -> None:
-        title = f"The certificate in use expires on {clocks.text(dates.not_after)}, and nothing replaces it."
+        title = f"The certificate in use expires on {clocks.text(dates.not_after)}, and nothing will replace it."
         self._health.report(table.CERTIFICATE_EXPIRES.problem(title))

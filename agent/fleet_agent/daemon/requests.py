@@ -141,7 +141,7 @@ class Requests:
         """
         from fleet_agent.identity import recover
 
-        self._health.set_activity("asking for another certificate")
+        self._health.set_activity("requesting a new certificate")
         clock = self._health.clock
         done = recover.attempt(
             self._settings, self._store, before.credential, self._mailbox, self._report, clock
@@ -171,7 +171,7 @@ class Requests:
             if done.session is not None:
                 done.session.close()
             _log.info(
-                "the topics may have changed: they are filled in again",
+                "the topics may have changed, so they are filled in again",
                 extra=log.fields(Moment.TOPICS_CHANGED),
             )
             return Ending.RESTART

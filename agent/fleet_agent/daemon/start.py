@@ -194,8 +194,8 @@ def _in_use(store: Store) -> Credential | None:
         return credential
     if found.attempt.csr_hash is not None:
         raise DeviceError(
-            f"This device is registered, but the private key of {store.folder(found.number)} is elsewhere.",
-            remedy="Give it: fleet-agent provision --csr FILE --csr-key FILE; or start again with --restart.",
+            f"This device is registered, but the private key of {store.folder(found.number)} is not stored there.",
+            remedy="Pass it: fleet-agent provision --csr FILE --csr-key FILE; or start over with --restart.",
             code="key-elsewhere",
         )
     return credential

@@ -23,18 +23,18 @@ _RATE_OVER = 30.0  # seconds that a rate covers, at least
 
 # Traffic's field → type and help in Prometheus' text format.
 _METRICS = {
-    "readings_stored": ("counter", "Readings taken and durable."),
+    "readings_stored": ("counter", "Readings accepted and stored."),
     "readings_acknowledged": ("counter", "Readings that AWS IoT acknowledged."),
     "readings_waiting": ("gauge", "Readings in the queue."),
     "bytes_waiting": ("gauge", "Bytes of readings in the queue."),
     "readings_dropped": (
         "counter",
-        "Readings dropped: queue full, too old, expired or refused; since the queue was made.",
+        "Readings dropped since the queue was created: queue full, too old, expired or refused.",
     ),
-    "answers_dropped": ("counter", "Answers to messages, and presence, that were dropped."),
-    "messages_published": ("counter", "Messages published, repeated ones counted again."),
-    "messages_received": ("counter", "Messages that came down."),
-    "messages_unmatched": ("counter", "Messages that no subscription matches."),
+    "answers_dropped": ("counter", "Answers and presence messages that were dropped."),
+    "messages_published": ("counter", "Messages published; repeated ones count again."),
+    "messages_received": ("counter", "Messages received."),
+    "messages_unmatched": ("counter", "Messages received that match no subscription."),
 }
 
 
@@ -125,7 +125,7 @@ class TrafficReport:
 
     def _text(self, *, is_connected: bool) -> str:
         lines = [
-            "# HELP fleet_agent_connected Whether the connection to AWS IoT stands.",
+            "# HELP fleet_agent_connected Whether the agent is connected to AWS IoT.",
             "# TYPE fleet_agent_connected gauge",
             f"fleet_agent_connected {int(is_connected)}",
         ]

@@ -33,7 +33,7 @@ class UnfilledTopics:
         except DeviceError as error:
             if (template, source) not in self._found:
                 _log.warning(
-                    "%s What needs it is out of service. %s",
+                    "%s Whatever needs it is out of service. %s",
                     error.title,
                     error.remedy,
                     extra=log.fields(Moment.PROBLEM, problem=table.TOPIC_IMPOSSIBLE.code),
@@ -52,6 +52,6 @@ class UnfilledTopics:
         first, *others = self._found.values()
         more = "".join(f" {error.title}" for error in others[:3])
         if len(others) > 3:  # noqa: PLR2004 - as many as a person reads
-            more += f" The same holds for {len(others) - 3} more."
-        title = f"{first.title}{more} What needs such a topic is out of service."
+            more += f" The same applies to {len(others) - 3} more."
+        title = f"{first.title}{more} Whatever needs such a topic is out of service."
         self._health.report(table.TOPIC_IMPOSSIBLE.problem(title, first.remedy))

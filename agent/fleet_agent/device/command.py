@@ -39,7 +39,7 @@ def command(argv: Sequence[str], timeout: float) -> Finding:
     try:
         return Finding(output.decode().strip(), source)
     except UnicodeDecodeError as error:
-        raise NothingFoundError(f"{source} prints what is not UTF-8") from error
+        raise NothingFoundError(f"{source} prints something that is not UTF-8") from error
 
 
 class _Collected:

@@ -28,14 +28,16 @@ def mac(interface: str, root: Path) -> Finding:
     try:
         address = text_of(root / NET / name / "address").lower()
     except UnreadableError as error:
-        raise NothingFoundError(f"{source} has no address: no such interface") from error
+        raise NothingFoundError(
+            f"{source} has no address: the interface does not exist"
+        ) from error
     if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", address):
         raise NothingFoundError(f"{source} has no Ethernet address")
     first = int(address[:2], 16)
     if first & MULTICAST:
-        raise NothingFoundError(f"{source} has the address of a group, {address}")
+        raise NothingFoundError(f"{source} has a multicast address, {address}")
     if _attribute(root / NET / name, "addr_assign_type") == RANDOM:
-        raise NothingFoundError(f"{source} has a random address, another one after each boot")
+        raise NothingFoundError(f"{source} has a random address, which changes at each boot")
     if not first & LOCALLY_ADMINISTERED:
         return Finding(address, source)
     warning = f"{source} {address} is locally administered: it may not be unique"
@@ -56,7 +58,7 @@ def _first_physical(folder: Path) -> str:
     ]
     if not found:
         seen = ", ".join(names) or "none"
-        raise NothingFoundError(f"mac:auto finds no physical interface (there are: {seen})")
+        raise NothingFoundError(f"mac:auto finds no physical interface (interfaces: {seen})")
     return min(found)[1]
 
 

@@ -103,8 +103,9 @@ def finder(
             isinstance(candidate, FromCommand) for candidate in _candidates(parameters[name])
         ):
             raise DeviceError(
-                f"{{{name}}} comes from a program, which is not run for a reading.",
-                remedy=f"Name {{{name}}} in the topic of the socket's source as well: then it is known from the start.",
+                f"{{{name}}} comes from a program, which the agent does not run for each reading.",
+                remedy=f"Also use {{{name}}} in the topic of the source `socket`: the program is then run at the "
+                "start.",
                 code="topic-invalid",
             )
         (found,) = resolve({name: parameters[name]}, reserved=reserved)
@@ -123,8 +124,8 @@ def unusable(failures: list[Unusable]) -> DeviceError:
     )
     return DeviceError(
         f"{count} no usable value. {' | '.join(failed)}",
-        remedy="Name another source or a literal under provisioning.parameters,"
-        " then see what fleet-agent parameters shows.",
+        remedy="Choose another source or a literal under provisioning.parameters,"
+        " then check with fleet-agent parameters.",
         code="parameter-missing",
     )
 

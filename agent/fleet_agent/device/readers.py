@@ -64,7 +64,7 @@ def dmi(field: str, root: Path) -> Finding:
         raise NothingFoundError(f"{source} {_missing(folder, field)}") from error
     except DeniedError as error:
         raise NothingFoundError(
-            f"{source} is readable for root alone: pass it to the service with"
+            f"{source} can be read only by root: pass it to the service with"
             f" LoadCredential=dmi-{field}:/{DMI}/{field} in a drop-in,"
             f" and write {{file: credential:dmi-{field}}}"
         ) from error
@@ -94,7 +94,7 @@ def device_tree(name: str, root: Path) -> Finding:
     except UnreadableError as error:
         raise NothingFoundError(f"{source} {error}") from error
     if not text.replace("\0", "").isprintable():
-        raise NothingFoundError(f"{source} is binary data, not a text")
+        raise NothingFoundError(f"{source} is binary data, not text")
     if "\0" in text:
-        raise NothingFoundError(f"{source} is a list, one text is expected")
+        raise NothingFoundError(f"{source} is a list; a single text is expected")
     return Finding(text.strip(), source)

@@ -103,7 +103,7 @@ def _dates(device: Device, dates: Validity, where: str) -> Findings:
     if now < dates.not_before:
         yield _ABOUT.failed(
             "certificate-not-yet-valid",
-            f"The certificate is not valid before {text(dates.not_before)};  the clock shows {text(now)}.",
+            f"The certificate is not valid before {text(dates.not_before)}; the clock shows {text(now)}.",
             where,
             "Set the clock: timedatectl set-ntp true",
         )

@@ -95,7 +95,7 @@ def _as_found(device: Device, path: Path) -> Findings:
             "queue-not-copied",
             f"It was not checked, because there is no room for a copy of it: {error.strerror or error}.",
             path,
-            "Name a folder that the doctor can write to:  TMPDIR=/some/folder fleet-agent doctor",
+            "Name a folder that the doctor can write to: TMPDIR=/some/folder fleet-agent doctor",
         )
         return
     with made as folder:

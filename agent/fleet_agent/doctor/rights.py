@@ -82,7 +82,7 @@ def _top(folder: Path, found: os.stat_result) -> Findings:
         "state-shared",
         f"{folder} has mode {mode:04o} and contains files that are not the agent's ({names}).",
         folder,
-        f"Give the agent its own folder, and move its files there: state_dir:  {folder / 'fleet-agent'}",
+        f"Give the agent its own folder, and move its files there: state_dir: {folder / 'fleet-agent'}",
     )
 
 

@@ -14,19 +14,19 @@ from fleet_agent.files.pinned import pinned
 _IN_THE_WAY = (errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 _OPEN_UP = (
-    "Run as its owner. Where it came with others' files, such as a restored backup's, or its mode was changed: "
+    "Run as its owner. If it was restored from a backup, or its owner or mode was changed: "
     "sudo fleet-agent doctor --fix"
 )
 
 _REMEDIES = {
-    errno.ENOSPC: "Free some space on that file system (df -h), then start again.",
+    errno.ENOSPC: "Free some space (df -h) or inodes (df -i) on that file system, then start again.",
     errno.EDQUOT: "Raise the disk quota or free some space, then start again.",
-    errno.EFBIG: "Raise the limit on the size of files (ulimit -f; in a unit LimitFSIZE=), then start again.",
+    errno.EFBIG: "Raise the file size limit (ulimit -f; in a unit LimitFSIZE=), then start again.",
     errno.EROFS: "Mount it writable, or choose another place with --state-dir or state_dir.",
     errno.EACCES: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
     errno.EPERM: "Run as the folder's owner, or choose another place with --state-dir or state_dir.",
-    errno.EEXIST: "See what stands there (ls -ld), or choose another place with --state-dir or state_dir.",
-    errno.EIO: "The disk fails (journalctl -k): replace it or choose another place with --state-dir.",
+    errno.EEXIST: "See what is there (ls -ld), or choose another place with --state-dir or state_dir.",
+    errno.EIO: "The disk is failing (journalctl -k): replace it, or choose another place with --state-dir.",
 }
 
 
@@ -53,9 +53,7 @@ def reported(action: str, path: Path, *, reads: bool = False) -> Iterator[Path]:
                 title, remedy=out_of_the_way(path), code=STATE_DAMAGED
             ) from error
         code = f"state-{errno.errorcode.get(error.errno or 0, 'error').lower()}"
-        remedy = _REMEDIES.get(
-            error.errno or 0, "Look at the folder's owner, mode and file system."
-        )
+        remedy = _REMEDIES.get(error.errno or 0, "Check the folder's owner, mode and file system.")
         if error.errno in _FORBIDDEN and reads:
             raise StateDamagedError(title, remedy=_OPEN_UP, code=code) from error
         if error.errno == errno.EEXIST:
@@ -67,7 +65,7 @@ def out_of_the_way(path: Path) -> str:
     """What to type where something stands that the agent has not put there, at the end of a path or on the way."""
     wrong = next((part for part in reversed(path.parents) if not part.is_dir()), path)
     move = move_aside(wrong)
-    return f"See what stands there (ls -ld), then: {move}; or choose another place with --state-dir or state_dir."
+    return f"See what is there (ls -ld), then: {move}; or choose another place with --state-dir or state_dir."
 
 
 def move_aside(path: Path) -> str:
@@ -87,7 +85,7 @@ def refuse_irregular(path: Path, *, may_exist: bool) -> bool:
         return False
     if not stat.S_ISREG(mode):
         kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-        raise NotOursError(errno.ELOOP, f"it is {kind}, which is refused")
+        raise NotOursError(errno.ELOOP, f"it is {kind}, which is not allowed")
     if not may_exist:
-        raise OSError(errno.EEXIST, "it exists already and is never overwritten")
+        raise OSError(errno.EEXIST, "it already exists and is never overwritten")
     return True

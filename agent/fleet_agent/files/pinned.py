@@ -116,7 +116,7 @@ def _is_fixed(folder: os.stat_result, entry: os.stat_result) -> bool:
 def _read_link(folder: int, name: str, links: int) -> str:
     """Returns the target of a link that only root could have made."""
     if not _is_fixed(os.fstat(folder), os.lstat(name, dir_fd=folder)):
-        raise OSError(errno.ELOOP, f"{name} on the way is another user's symbolic link")
+        raise OSError(errno.ELOOP, f"{name} in its path is another user's symbolic link")
     if links > _MOST_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return os.readlink(name, dir_fd=folder)

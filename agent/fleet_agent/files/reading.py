@@ -56,7 +56,7 @@ def names(path: Path) -> list[str]:
     Raises:
         StateDirectoryError: It is no folder, or cannot be read.
     """
-    with reported("look into", path, reads=True) as folder, contextlib.suppress(FileNotFoundError):
+    with reported("read", path, reads=True) as folder, contextlib.suppress(FileNotFoundError):
         return os.listdir(folder)  # noqa: PTH208 - names are wanted
     return []
 

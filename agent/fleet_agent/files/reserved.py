@@ -16,7 +16,7 @@ class OwnFileError(OSError):
     """The file is the agent's own."""
 
     def __init__(self) -> None:
-        super().__init__(errno.EPERM, "it is the agent's own file, perhaps by a link")
+        super().__init__(errno.EPERM, "it is one of the agent's own files, perhaps through a link")
 
 
 class Reserved:

@@ -27,11 +27,11 @@ def make_folder(path: Path, mode: int = 0o700, *, parents: bool = True) -> None:
     Raises:
         StateDirectoryError: It cannot be made, or something else stands there.
     """
-    with reported("look at the folder", path.parent) as parent:
+    with reported("check the folder", path.parent) as parent:
         is_missing = not parent.is_dir()
     if is_missing and parents:
         make_folder(path.parent)
-    with reported("make the folder", path) as folder:
+    with reported("create the folder", path) as folder:
         if folder.is_dir():
             return
         folder.mkdir(mode=mode)
@@ -139,7 +139,7 @@ def point(link: Path, target: str) -> None:
     with reported("replace the link", link) as safe:
         temporary = safe.with_name(f".{link.name}.tmp")
         if os.path.lexists(safe) and not safe.is_symlink():
-            raise OSError(errno.EEXIST, "something that is not a link stands there")
+            raise OSError(errno.EEXIST, "it is not a link")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         temporary.symlink_to(target)
@@ -198,7 +198,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
     while left:
         written = os.write(descriptor, left)
         if written == 0:
-            raise OSError(errno.ENOSPC, "nothing more could be written")
+            raise OSError(errno.ENOSPC, "the file could not be written completely")
         left = left[written:]
 
 

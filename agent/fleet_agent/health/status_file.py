@@ -41,8 +41,8 @@ def of_agent(runtime_dir: Path, process: int) -> dict[str, Any]:
     if found and process in (0, found.get("pid")):
         return found
     raise DeviceError(
-        f"Process {process or 'unknown'} uses the state directory and shows no status in {runtime_dir}.",
-        remedy="Ask again when it has started, or has ended if it is no `run`; ask with the runtime_dir that it has "
-        "(the service's is /run/fleet-agent); see why in its log: journalctl -u fleet-agent",
+        f"Process {process or 'unknown'} uses the state directory, but there is no status in {runtime_dir}.",
+        remedy="Try again when the agent has started, or when the other command has ended. Use the agent's runtime_dir "
+        "(the service has /run/fleet-agent); its log may show why: journalctl -u fleet-agent",
         code="status-missing",
     )

@@ -81,9 +81,9 @@ def _thing_name(identity: Identity, common_name: str | None) -> str | None:
     if common_name is None or common_name == _FROM_AWS or not _is_name(common_name):
         said = f"has the common name {common_name!r}" if common_name else "has no common name"
         raise DeviceError(
-            f"The certificate in {identity.certificate} {said}: that is no thing's name.",
-            remedy="Say it: --thing-name NAME, or identity.thing_name; AWS IoT has it: aws iot list-principal-things "
-            "--principal CERTIFICATE-ARN. A device without a thing: --thing-name-from client-id",
+            f"The certificate in {identity.certificate} {said}, which is not a thing's name.",
+            remedy="Set it: --thing-name NAME, or identity.thing_name. To look it up: aws iot list-principal-things "
+            "--principal CERTIFICATE-ARN. For a device without a thing: --thing-name-from client-id",
             code="thing-name-missing",
         )
     return common_name
@@ -115,8 +115,8 @@ def delete_files(identity: Identity) -> tuple[list[str], list[str]]:
             files.remove(Path(reference))
         except AgentError as error:
             raise StateDirectoryError(
-                f"The identity is adopted, and {reference} could not be deleted: {error.title}",
-                remedy=f"Delete it as somebody who may: sudo rm {shlex.quote(reference)}",
+                f"The identity was adopted, but {reference} could not be deleted: {error.title}",
+                remedy=f"Delete it as root: sudo rm {shlex.quote(reference)}",
                 code="file-not-deleted",
             ) from error
         deleted.append(reference)

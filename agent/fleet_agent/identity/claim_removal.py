@@ -90,7 +90,7 @@ class Starts:
         files.write(path, json.dumps({"good_starts": count}).encode() + b"\n", 0o600)
         if count >= wanted:
             files.write(self._state_dir / SERVED, b"", 0o600)
-            _log.info("%d successful starts: the claim is deleted at the next one", count)
+            _log.info("%d successful starts: the claim will be deleted at the next start", count)
 
 
 def _read_count(data: bytes | None) -> int:
@@ -139,7 +139,7 @@ def plan(claim: Claim) -> Plan:
     for reference in (claim.private_key, claim.certificate):  # the secret first
         if reference.startswith(_TOKEN):
             stays.append(
-                "The claim's key is in a hardware token and stays there: delete it with the hardware token's own tool."
+                "The claim's key stays in its hardware token: delete it with the hardware token's own tool."
             )
         elif reference.startswith(CREDENTIAL):
             loaded = _loaded() if loaded is None else loaded
@@ -177,8 +177,8 @@ def _checked(path: Path) -> Path:
         part = foreign_part(folder) if os.geteuid() == 0 else None
     except OSError as error:
         raise DeviceError(
-            f"Cannot look at {path}: {error.strerror}.",
-            remedy="Run it as root: sudo fleet-agent claim delete",
+            f"Cannot check {path}: {error.strerror}.",
+            remedy="Run this as root: sudo fleet-agent claim delete",
             code="file-unreadable",
         ) from error
     is_shared = bool(found.st_mode & stat.S_IWGRP) and found.st_gid not in (0, os.getegid())
@@ -186,13 +186,13 @@ def _checked(path: Path) -> Path:
         part = folder
     if part is not None:
         raise DeviceError(
-            f"Others may write in {part}: nothing is deleted there as root.",
+            f"Users other than root can write in {part}, so root deletes nothing there.",
             remedy=f"{pasted.command('chown', 'root', part)}; {pasted.command('chmod', 'go-w', part)}",
             code="folder-not-safe",
         )
     if not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):
         raise DeviceError(
-            f"{path} is no file.", remedy="Delete the claim by hand.", code="file-unreadable"
+            f"{path} is not a file.", remedy="Delete the claim by hand.", code="file-unreadable"
         )
     return path
 
@@ -206,7 +206,7 @@ def _loaded() -> Mapping[str, Path]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise DeviceError(
-            f"Where the service's credentials come from cannot be found out: {error}.",
+            f"Cannot find out where the service's credentials come from: {error}.",
             remedy=f"Look for LoadCredential= in: systemctl cat {UNIT}; delete those files by hand.",
             code="systemctl-failed",
         ) from None
@@ -231,7 +231,7 @@ def _source(reference: str, loaded: Mapping[str, Path]) -> Path:
     path = loaded.get(name)
     if path is None or "%" in str(path):  # a specifier, which only systemd fills in
         raise DeviceError(
-            f"{UNIT} names no file for the credential {name}, which the configuration names.",
+            f"{UNIT} has no file for the credential {name}, which the configuration names.",
             remedy=f"Look for LoadCredential={name}:/… in: systemctl cat {UNIT}",
             code="credential-unknown",
         )

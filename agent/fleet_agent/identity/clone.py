@@ -43,6 +43,6 @@ def compare(state_dir: Path, credential: Credential, root: Path = _SYSTEM) -> Pr
     return table.HARDWARE_CHANGED.problem(
         title=f"The identity {credential.thing_name or credential.certificate_id} was proven on other hardware "
         f"(its {kind} differs): was this storage copied from another device?",
-        remedy="If so, give this device an identity of its own: fleet-agent reset --yes, then provision. If its "
+        remedy="If so, give this device its own identity: fleet-agent reset --yes, then provision. If its "
         f"hardware was replaced, remove {state_dir / fingerprint.FILE} and restart the agent.",
     )

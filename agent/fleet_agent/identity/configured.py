@@ -35,8 +35,8 @@ def require_section(section: T | None, name: str) -> T:
     """
     if section is None:
         raise DeviceError(
-            f"This device is to get an identity, and the configuration has no section `{name}`.",
-            remedy="Add it (docs/reference/configuration.md), or give --cert, --key and --template-name; with a "
+            f"This device needs an identity, but the configuration has no section `{name}`.",
+            remedy="Add it (docs/reference/configuration.md), or pass --cert, --key and --template-name. If it has a "
             "certificate already: fleet-agent adopt --cert FILE --key FILE",
             code="configuration",
         )
@@ -87,8 +87,8 @@ def hardware_key(uri: str, settings: Settings) -> HardwareKey:
     pin_file = named.get("pin-source") or (own.pin_file if own else None)
     if not module or not pin_file:
         raise DeviceError(
-            f"The PKCS#11 URI of the key {named['object']!r} names no {'PIN file' if module else 'module'}.",
-            remedy="Add ?module-path=/usr/lib/….so&pin-source=/path/of/pin to it.",
+            f"The PKCS#11 URI of the key {named['object']!r} has no {'PIN file' if module else 'module'}.",
+            remedy="Append ?module-path=/usr/lib/….so&pin-source=/path/of/pin to it.",
             code="hardware-token-uri",
         )
     token = HardwareToken(

@@ -48,7 +48,7 @@ def margin(rotation: Rotation, life: float) -> float:
 
 def judge(rotation: Rotation, credential: Credential, dates: Validity, now: float) -> Due:
     """Whether, and from when on, a credential is to be replaced."""
-    moments = {dates.not_after - margin(rotation, dates.life): "the certificate nears its end"}
+    moments = {dates.not_after - margin(rotation, dates.life): "the certificate expires soon"}
     if rotation.max_age is not None and credential.proven is not None:
         moments[credential.proven + rotation.max_age] = "the certificate has reached max_age"
     moment = min(moments)

@@ -36,7 +36,7 @@ def find(settings: Settings) -> FactoryKey:
     if number is None:
         raise DeviceError(
             "This device has no key.",
-            remedy="Make one: fleet-agent key --make; or give the device an identity: fleet-agent provision",
+            remedy="Create one: fleet-agent key --make; or give the device an identity: fleet-agent provision",
             code="no-key",
         )
     return _key_of(store, number, was_made=False)

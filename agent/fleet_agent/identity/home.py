@@ -67,9 +67,10 @@ def destination(settings: Settings, name: str) -> Destination:
     if found is None:
         known = ", ".join(settings.move.allowed) or "none"
         raise DeviceError(
-            f"This device may not be moved to {name!r}: `move.allowed` does not name it.",
-            remedy=f"Destinations here: {known}. Another one takes an entry of root's (docs/how-to/move.md); a running "
-            "agent hears of it by: systemctl reload fleet-agent",
+            f"This device may not be moved to {name!r}, which is not in `move.allowed`.",
+            remedy=f"Allowed destinations: {known}. As root, add an entry for another one (docs/how-to/move.md); "
+            "for a running "
+            "agent, then: systemctl reload fleet-agent",
             code="move-not-allowed",
         )
     return found

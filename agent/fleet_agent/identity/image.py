@@ -97,7 +97,9 @@ def install(
         _write(home, placed, group_id)
     except StateDirectoryError as error:
         mount = pasted.command("findmnt", "-T", root)
-        error.remedy = f"Look at it, at the free space (df) and at how it is mounted: {mount}"
+        error.remedy = (
+            f"Check it, the free space (df -h) and inodes (df -i), and how it is mounted: {mount}"
+        )
         raise
     return Installed(
         files=tuple(f"/{HOME / item.target}" for item in placed),
@@ -110,7 +112,7 @@ def _home(root: Path) -> Path:
     if not (root / "etc").is_dir():
         raise UsageError(
             f"{root} is not a root file system: it has no etc.",
-            remedy="Mount the image's root partition (losetup -P, mount) and give the mount point with --root.",
+            remedy="Mount the image's root partition (losetup -P, mount) and pass the mount point with --root.",
             code="root-missing",
         )
     return root / HOME
@@ -121,7 +123,7 @@ def _stay_inside(root: Path, folder: Path) -> None:
     if not folder.resolve().is_relative_to(root.resolve()):
         raise DeviceError(
             f"{folder} is a link that leads out of the image, to {folder.resolve()}.",
-            remedy="Replace the link in the image by a folder, or bind what it means into --root first.",
+            remedy="Replace the link in the image by a folder, or bind-mount its target into --root first.",
             code="link-out-of-root",
         )
 
@@ -218,7 +220,7 @@ def _read(path: Path, key: str, root: Path | None = None) -> bytes:
         where = f" and not in {root} either" if root and root != Path("/") else ""
         raise DeviceError(
             f"{key} names {path}, which cannot be read here ({error.strerror}){where}.",
-            remedy="Give the claim with --cert and --key, or put it beside the configuration "
+            remedy="Pass the claim with --cert and --key, or put it beside the configuration "
             "(fleet-cloud claim new --out DIR/claim).",
             code="file-missing",
         ) from error
@@ -246,12 +248,12 @@ def _refuse_other(home: Path, placed: list[Placed]) -> None:
         try:
             found = files.read(target)
         except StateDirectoryError as error:
-            error.remedy = f"See what stands there, then: {files.move_aside(target)}"
+            error.remedy = f"See what is there, then: {files.move_aside(target)}"
             raise
         if found not in (None, item.data):
             raise StateDirectoryError(
-                f"{target} exists with other contents.",
-                remedy="Compare the two, then add --force to replace it.",
+                f"{target} already exists, with other contents.",
+                remedy="Compare the two, then replace it with --force.",
                 code="file-exists",
             )
 
@@ -288,8 +290,8 @@ def _give_to_group(path: Path, gid: int) -> None:
 
 def _warnings(root: Path, group_id: int | None) -> Iterator[str]:
     if not (root / "usr/bin/fleet-agent").exists():
-        yield "there is no /usr/bin/fleet-agent in it yet: install the package"
+        yield "it has no /usr/bin/fleet-agent yet: install the package"
     elif group_id is None and not (root / "usr/lib/tmpfiles.d/fleet-agent.conf").exists():
-        yield f"it has neither a group {GROUP} nor a tmpfiles.d/fleet-agent.conf that sets it at boot"
+        yield f"it has neither a group {GROUP} nor a tmpfiles.d/fleet-agent.conf that sets the group at boot"
     if any((root / "var/lib/fleet-agent/credentials").glob("*")):
-        yield "it holds an identity, which every device made from it would share: fleet-agent doctor --image"
+        yield "it contains an identity, which every device made from it would share: fleet-agent doctor --image"

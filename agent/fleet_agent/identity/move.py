@@ -74,8 +74,8 @@ def walk_to(
         raise no_identity()
     if home.is_there(settings, name, current):
         raise DeviceError(
-            f"This device is at {name} already.",
-            remedy="Nothing is to be done.",
+            f"This device is already at {name}.",
+            remedy="There is nothing to do.",
             code="moved-already",
         )
     pending = store.pending()

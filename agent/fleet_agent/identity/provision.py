@@ -93,8 +93,8 @@ def _update_ledger(state_dir: Path, store: Store, found: Credential) -> None:
 def _refuse_restart_alone(request: Request, store: Store) -> None:
     if request.restart and store.pending() is not None:
         raise UsageError(
-            "This device is provisioned; the attempt under way would provision it again.",
-            remedy="Drop it and begin another: fleet-agent provision --force --restart",
+            "This device is already provisioned; the unfinished attempt would provision it again.",
+            remedy="Discard the attempt and start over: fleet-agent provision --force --restart",
             code="usage",
         )
 

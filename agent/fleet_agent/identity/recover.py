@@ -96,8 +96,8 @@ class Limit:
         """
         if certificate_left(self.known, self._clock) > 0:
             raise RefusedError(
-                "Another certificate is asked for once a day at most, and the last one leads nowhere.",
-                remedy="It is asked for by itself then.",
+                "The last new certificate did not work either, and one is requested at most once a day.",
+                remedy="The agent requests the next one by itself.",
                 code="certificate-limit",
             )
         before = self.known.asked
@@ -136,7 +136,7 @@ def attempt(
     # On disk before anything is tried: who is killed in it does not come again at once.
     tries = known.tries + 1
     known = dataclasses.replace(
-        known.at(Rung.ASKING, "another certificate is asked for by the claim", clock.wall()),
+        known.at(Rung.ASKING, "requesting a new certificate with the claim", clock.wall()),
         tries=tries,
         tried=recovery_state.stamp(clock),
         wait=ladder.wait(None, tries, jitter()),

@@ -29,16 +29,16 @@ def describe(
         dead = f"AWS IoT has refused certificate {credential.certificate_id} of this device since {began}"
     lacking = recover.lacks(settings)
     if lacking is not None:
-        title = f"{dead}, and it cannot ask for another one: {lacking}."
+        title = f"{dead}, and the device cannot request a new one: {lacking}."
         return table.IDENTITY_DEAD.problem(title, _means(credential, is_expired=is_expired))
     if known.rung is Rung.APPROVAL:
         return table.IDENTITY_DEAD.problem(
-            f"{dead}; another one waits for approval: {known.why}", _approval(credential)
+            f"{dead}; a new one waits for approval: {known.why}", _approval(credential)
         )
     remedy = f"{known.remedy.rstrip('.')}. " if known.remedy else ""
     return table.IDENTITY_DEAD.problem(
-        f"{dead}; another one is asked for by the claim: {known.why.rstrip('.')}.",
-        f"{remedy}It is asked for by itself, less and less often, and the old one is tried on.",
+        f"{dead}; the agent requests a new one with the claim: {known.why.rstrip('.')}.",
+        f"{remedy}The agent repeats the request, less and less often, and keeps trying the old one.",
     )
 
 
@@ -51,13 +51,13 @@ def _means(credential: Credential, *, is_expired: bool) -> str:
     )
     return (
         f"{own or 'Give'} the device a claim (fleet-cloud claim new; the sections `claim` and `provisioning`), which "
-        "is used by itself within minutes; or a certificate: fleet-agent adopt --force --cert FILE --key FILE"
+        "the agent uses within minutes; or a certificate: fleet-agent adopt --force --cert FILE --key FILE"
     )
 
 
 def _approval(credential: Credential) -> str:
     thing = word(credential.client_id)
     return (
-        f"Look why: fleet-cloud devices waiting. Let it in: fleet-cloud devices allow {thing} --any-key; nothing "
+        f"To see why: fleet-cloud devices waiting. To allow it: fleet-cloud devices allow {thing} --any-key; nothing "
         "needs to be done on the device."
     )

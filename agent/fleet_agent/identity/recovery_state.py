@@ -105,7 +105,7 @@ def read(state_dir: Path) -> RecoveryState:
         data = files.read(state_dir / FILE)
         return RecoveryState() if data is None else load(json.loads(data))
     except (StateDirectoryError, ValueError, LookupError, TypeError, RecursionError) as error:
-        _log.warning("%s is not read: %s", FILE, error)
+        _log.warning("%s is ignored: %s", FILE, error)
         return RecoveryState()
 
 
@@ -165,7 +165,7 @@ def _stamp(value: Mapping[str, Any] | None) -> Stamp | None:
 
 def _seconds(value: object) -> float:
     if not isinstance(value, int | float) or not 0 <= value < _MOST:
-        raise TypeError(f"{value!r} is no time")
+        raise TypeError(f"{value!r} is not a time")
     return float(value)
 
 

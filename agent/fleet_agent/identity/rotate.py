@@ -46,7 +46,7 @@ def look(settings: Settings, clock: Clock) -> Due | None:
         return None
     settings = home.at_home(settings, credential)
     if due.is_begun(store.pending(), settings.endpoint, credential.home):
-        return Due(is_due=True, why="A rotation was begun and not finished.")
+        return Due(is_due=True, why="A rotation was started but not finished.")
     pair = store.key_pair(credential.generation)
     dates = certificates.validity(pair.certificate, pair.certificate_file)
     return due.judge(settings.rotation, credential, dates, clock.wall())
@@ -90,8 +90,8 @@ def replace(settings: Settings, store: Store, mailbox: Mailbox, report: Report) 
         return walk(settings, Request(), report, store, mailbox, in_use=current, home=current.home)
     except NotApprovedError as error:
         error.remedy = (
-            f"Do the parameters of now still name {current.client_id} (fleet-agent parameters)? As another thing it "
-            f"may not register. {error.remedy}"
+            f"Do the parameters still name {current.client_id} (fleet-agent parameters)? The device must not register "
+            f"as another thing. {error.remedy}"
         )
         raise
 
@@ -101,13 +101,14 @@ def _refuse_without_means(settings: Settings, current: Credential) -> None:
     if settings.provisioning is None:
         missing = "section `provisioning`, which names the template"
     elif settings.rotation.credential == "claim" and settings.claim is None:
-        missing = "section `claim`, which `rotation: {credential: claim}` asks with"
+        missing = "section `claim`, which `rotation: {credential: claim}` needs"
     else:
         return
     raise DeviceError(
         f"The identity of {current.client_id} cannot be replaced: the configuration has no {missing}.",
-        remedy=f"Add it. The template must name the thing {current.client_id} again, and the device's policy allow "
-        "what a rotation asks (docs/how-to/rotate.md). Or bring another certificate: fleet-agent adopt --force "
+        remedy=f"Add it. The template must name the thing {current.client_id} again, and the device's policy must "
+        "allow "
+        "a rotation (docs/how-to/rotate.md). Or install another certificate: fleet-agent adopt --force "
         "--cert FILE --key FILE",
         code="rotation-unconfigured",
     )

@@ -314,7 +314,9 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
     if request.csr_file is None:
         if request.csr_key_file is not None:
             raise UsageError(
-                "--csr-key is the key of a CSR.", remedy="Give that with --csr FILE.", code="usage"
+                "--csr-key is the key of a CSR, and there is no --csr.",
+                remedy="Pass the CSR with --csr FILE.",
+                code="usage",
             )
         return None, None
     from fleet_agent.credentials import keys, pem_file
@@ -330,8 +332,8 @@ def _given_csr(request: Request, settings: Settings) -> tuple[Csr | None, Privat
         key = Secret(pem_file.private_key(data, request.csr_key_file))
     if keys.public_key_of_key(key, request.csr_key_file) != csr.public_key:
         raise DeviceError(
-            f"The key in {request.csr_key_file} is not that of the CSR in {request.csr_file}.",
-            remedy="Give the two that were made together.",
+            f"The key in {request.csr_key_file} does not belong to the CSR in {request.csr_file}.",
+            remedy="Pass a CSR and a key that were made together.",
             code="key-mismatch",
         )
     return csr, key

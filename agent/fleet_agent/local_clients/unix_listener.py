@@ -131,7 +131,7 @@ class UnixListener:
             if is_ours and (why or self._group is None) and path.stat().st_gid != os.getegid():
                 os.chown(path, -1, os.getegid())
         except OSError as error:
-            return f"{self.path} may be open to others: {error.strerror}"
+            return f"{self.path} may be open to other users: {error.strerror}"
         return why
 
     def _grant_to_all(self, path: Path) -> str | None:
@@ -175,7 +175,7 @@ class UnixListener:
             self.due = self._clock.monotonic() + RETRY
             if starved.lack(error) is None:
                 self._listeners.drop(self.path)
-            self._failed(f"cannot take connections on {self.path}: {error.strerror}")
+            self._failed(f"cannot accept connections on {self.path}: {error.strerror}")
             return
         client.setblocking(False)
         self._admit(client, users.peer(client))

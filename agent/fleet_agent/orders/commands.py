@@ -169,7 +169,7 @@ class Commands:
         if isinstance(operation, str) and operation in self._settings.operations:
             name = self._settings.operations[operation]
             if given is None:
-                words = "its arguments are no list of texts that a program can take"
+                words = "its arguments are not a list of strings that a program can take"
         elif name is None:
             words = self._why_refused(path, found)
         identity = _identity(identifier)
@@ -193,7 +193,9 @@ class Commands:
             return Receipt.HELD
         handler = self._named(name)
         if handler.knows(identity) and not handler.has(identity):
-            _log.info("the command %s was sent again; it has been carried out", identifier)
+            _log.info(
+                "the command %s was sent again, but has already been carried out", identifier
+            )
             message.acknowledge()
             return Receipt.TAKEN
         _log.info("the command %s is for %s", identifier, name)
@@ -206,15 +208,13 @@ class Commands:
         """Returns why no handler takes a command, such as one without an operation."""
         member = self._settings.member
         if path != "request/json":
-            return (
-                f"its payload is not of type application/json, so that it has no member `{member}`"
-            )
+            return f"its payload is not of type application/json, so it has no member `{member}`"
         if found is None:
             return "its payload is not a JSON object"
         operation = found.get(member)
         if isinstance(operation, str):
             return f'the command "{printable(operation, _ERROR)}" is not in commands.operations'
-        return f"its payload has no member `{member}` that is a text"
+        return f"its payload has no member `{member}` that is a string"
 
     def _again(self, identifier: str, message: Arrived) -> Receipt:
         """Handles a repeated request, perhaps the same packet: it is not acknowledged before it is safe."""

@@ -32,7 +32,7 @@ from fleet_agent.orders.results import Results
 
 AGAIN = 10.0  # seconds until an order that cannot be read from disk is read again
 
-_INTERRUPTED = "the agent ended while it was carried out; it is not begun again"
+_INTERRUPTED = "the agent ended while it was carried out; it is not started again"
 
 
 class Handler:
@@ -101,7 +101,7 @@ class Handler:
         """
         identity = order.identity
         if len(order.payload) > self.limits.size:
-            words = f"it has {len(order.payload)} bytes, {self.limits.size} are allowed"
+            words = f"it has {len(order.payload)} bytes; {self.limits.size} are allowed"
             self.refuse(order, failure(TOO_LARGE, words))
         elif identity is not None and self._held.has(identity):
             self.hold_again(identity, acknowledge)
@@ -115,7 +115,7 @@ class Handler:
             self.counters.held = len(self._held)
             return False
         else:
-            words = f"{len(self._queue) + len(self._held)} orders wait already"
+            words = f"{len(self._queue) + len(self._held)} orders are already waiting"
             self.refuse(order, failure(BUSY, words))
         acknowledge()
         return True
@@ -216,13 +216,15 @@ class Handler:
             self._results.forget(item)  # the agent ended between the two
             return
         if order.bound is not None and order.bound.left(self._context.clock) <= 0:
-            self._conclude(item, order, failure(TIMEOUT, "its time was over before its turn came"))
+            self._conclude(
+                item, order, failure(TIMEOUT, "its time limit was over before its turn came")
+            )
             return
         if not self._work.is_repeated:
             self._results.keep(functools.partial(self._queue.begin, item))
         if self._work.goes_on and item.path is None:
             # Without a record it would be begun again: an order to reboot would do so after each boot.
-            words = "the state directory takes no writes, and it is not begun without a note of it"
+            words = "the state directory cannot be written, and an order that cannot be recorded is not started"
             self._conclude(item, order, failure("not-kept", words))
             return
         self._current = item, order

@@ -77,5 +77,5 @@ class HandlerContext:
 
     def not_kept(self, error: StateDirectoryError) -> None:
         """Reports that the disk takes no writes, so that orders do not survive a restart."""
-        title = f"Orders do not survive a restart for now. {error.title}"
+        title = f"For now, orders do not survive a restart. {error.title}"
         self.health.warn(table.ORDERS_NOT_KEPT.problem(title, error.remedy))

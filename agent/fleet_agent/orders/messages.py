@@ -108,7 +108,7 @@ class Messages:
         if self._log_at is not None and now < self._log_at:
             return
         self._log_at = now + LOG_EVERY
-        more = f", {self._unlogged} since the last such line" if self._unlogged > 1 else ""
+        more = f", {self._unlogged} more since the last such line" if self._unlogged > 1 else ""
         _log.info(
             "a message that no subscription matches, on %s (%d bytes)%s",
             printable(message.topic),

@@ -18,11 +18,11 @@ from fleet_agent.printable import printable
 _log = logging.getLogger(__name__)
 
 _REMEDIES = {
-    "not-started": "Look at the handler's argv: the path, mode and first line (#!), and what the unit allows.",
-    TIMEOUT: "Give it more time (timeout), or have it do less before it answers.",
-    "not-written": "Its folder must be there, and a file or nothing in its place; the agent's user needs the right to "
+    "not-started": "Check the handler's argv: the program's path, mode and first line (#!), and what the unit allows.",
+    TIMEOUT: "Give it more time (timeout), or let it do less before it answers.",
+    "not-written": "Its folder must exist, with a file or nothing at that path; the agent's user needs the right to "
     "write there, and the unit ReadWritePaths= for it.",
-    "no-program": "Start the program that listens there (SOCK_SEQPACKET), and give the agent's user the right to open "
+    "no-program": "Start the program that listens there (SOCK_SEQPACKET), and allow the agent's user to open "
     "its socket.",
     "no-helper": "Enable the helper: systemctl enable --now fleet-agent-helper.socket",
 }
@@ -90,7 +90,9 @@ class Results:
         reporter = self._context.reporters.get(order.origin)
         if reporter is None:
             _log.warning(
-                "%s: an outcome cannot be reported: %ss are switched off", self._name, order.origin
+                "%s: an outcome cannot be reported, because %ss are switched off",
+                self._name,
+                order.origin,
             )
             forget()
         else:

@@ -95,7 +95,10 @@ class OrderTopic:
         elif not self._is_allowed(message, topic):
             pass
         elif proven is not None and 0 <= self._passed(proven) < self._pause:
-            _log.info("an order to rotate on %s was ignored: the credential is new", topic)
+            _log.info(
+                "an order to rotate on %s was ignored: the credential was replaced a moment ago",
+                topic,
+            )
         elif (
             self._failed_at is not None
             and self._clock.monotonic() - self._failed_at < PAUSE_FAILED
@@ -204,14 +207,14 @@ class MoveOperation(RotateOperation):
     def refusal(self, document: Mapping[str, Any]) -> str | None:
         """Returns why the order is refused: not an order to move, destination not allowed, or already there."""
         if more := sorted(printable(name, _MOST) for name in document.keys() - _MEMBERS):
-            return f"move-invalid: an order names a destination and carries nothing else, and not `{more[0]}`."
+            return f"move-invalid: an order contains only a destination, and this one has `{more[0]}`."
         to = document.get("to")
         if not isinstance(to, str):
-            return "move-invalid: `to` is not the name of a destination."
+            return "move-invalid: `to` does not name a destination."
         if to not in self._moves.names:
-            return f"move-not-allowed: `move.allowed` does not name {printable(to, _MOST)!r}."
+            return f"move-not-allowed: {printable(to, _MOST)!r} is not in `move.allowed`."
         return (
-            f"moved-already: this device is at {to} already." if to in self._moves.here else None
+            f"moved-already: this device is already at {to}." if to in self._moves.here else None
         )
 
     def begin(self, document: Mapping[str, Any]) -> Mapping[str, str]:
@@ -233,7 +236,7 @@ class MoveOperation(RotateOperation):
         if found is None or not found.has_succeeded:
             return found
         # That the device has moved is said where it was, in a session that was the last one there.
-        reason = f"move-overtaken: another certificate came first, and this device is not at {details['to']}."
+        reason = f"move-overtaken: the certificate was replaced meanwhile, and this device is not at {details['to']}."
         return Conclusion(has_succeeded=False, details={**found.details, "reason": reason})
 
     def moved(self) -> list[Outgoing]:
@@ -270,7 +273,7 @@ class MoveTopic(OrderTopic):
         order = foreign.read_object(message.payload)
         why = "it is not a JSON object" if order is None else self._move.refusal(order)
         if why is not None:
-            _log.warning("an order on %s to move is refused: %s", topic, why)
+            _log.warning("an order on %s to move was refused: %s", topic, why)
         return why is None
 
     def _ordered(self, message: Arrived) -> None:

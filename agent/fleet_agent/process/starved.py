@@ -37,7 +37,7 @@ def ensure_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     if (allowed := os.sysconf("SC_OPEN_MAX")) < _FEWEST_FILES:
         raise DeviceError(
-            f"This process may open {allowed} files at a time; the agent needs {_FEWEST_FILES}.",
+            f"This process may open only {allowed} files at a time; the agent needs {_FEWEST_FILES}.",
             remedy="Raise the limit: ulimit -n 1024; in a unit LimitNOFILE=1024",
             code="too-few-files",
         )

@@ -220,14 +220,14 @@ _CODE = _look_at_code()
 def _failed(why: str) -> TemporaryError:
     if _look_at_code() != _CODE:
         return TemporaryError(
-            f"The agent's program was replaced while it runs, as an upgrade does ({_ROOT}): old and new do not work "
+            f"The agent's program was replaced while it runs, as by an upgrade ({_ROOT}): old and new do not work "
             f"together ({why}).",
-            remedy="Start the new one: systemctl restart fleet-agent",
+            remedy="Start the new version: systemctl restart fleet-agent",
             code="program-replaced",
         )
     return TemporaryError(
         f"The agent's worker process ({sys.executable} -m {__name__}) gave no answer: {why}.",
-        remedy="It is tried again. Look at the memory that is left, and at its lines in the log.",
+        remedy="The agent tries again. Check the free memory, and the worker's lines in the log.",
         code="program-failed",
     )
 
@@ -249,7 +249,7 @@ def _read_exactly(descriptor: int, count: int, until: float) -> bytes:
     while len(found) < count:
         left = until - time.monotonic()  # noqa: TID251
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-            raise TimeoutError("its time was over")
+            raise TimeoutError("its time limit was over")
         chunk = os.read(descriptor, count - len(found))
         if not chunk:
             raise EOFError

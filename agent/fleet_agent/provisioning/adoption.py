@@ -50,7 +50,8 @@ class Adoption:
         if self._watch.has_expired(dates, file):
             raise DeviceError(
                 f"The certificate in {file} expired on {clock.text(dates.not_after)}.",
-                remedy="Have another one made for the device, or let it get one with a claim: fleet-agent provision",
+                remedy="Have a new one issued for the device, or let the device get one with a claim: fleet-agent "
+                "provision",
                 code="certificate-expired",
             )
 
@@ -93,13 +94,13 @@ class Adoption:
         given = self._given
         named = f"{given.certificate_id} ({given.pair.certificate_file})"
         if not given.is_from_aws and refused_for < self.patience:
-            why = "it may still be registering it by its CA (JITP, JITR)"
+            why = "AWS IoT may still be registering it through its CA (JITP, JITR)"
         else:
             why = "it is unknown in the account and region of this endpoint, or not ACTIVE"
         return RefusedError(
             f"AWS IoT does not accept the adopted certificate {named}: {why}.",
-            remedy=f"Ask that account: aws iot describe-certificate --certificate-id {given.certificate_id}. Not "
-            "found: look at `endpoint`, or have it registered (aws iot register-certificate-without-ca, or its CA). "
-            "INACTIVE: aws iot update-certificate --new-status ACTIVE. REVOKED: have another one made.",
+            remedy=f"In that account: aws iot describe-certificate --certificate-id {given.certificate_id}. Not "
+            "found: check `endpoint`, or register it (aws iot register-certificate-without-ca, or its CA). "
+            "INACTIVE: aws iot update-certificate --new-status ACTIVE. REVOKED: have a new one issued.",
             code=CONNECT_UNANSWERED,
         )

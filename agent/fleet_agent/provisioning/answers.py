@@ -43,7 +43,7 @@ class UnusableAnswerError(UnreachableError):
 def _unusable(operation: Operation, why: str) -> UnusableAnswerError:
     return UnusableAnswerError(
         f"The answer to {operation.value} cannot be used: {why}.",
-        remedy="It is asked again over a new connection.",
+        remedy="The agent asks again over a new connection.",
         code="answer-invalid",
     )
 
@@ -90,7 +90,7 @@ def certificate(model: Any, operation: Operation) -> Certificate:  # noqa: ANN40
     """The issued certificate; the error of an unusable answer has the certificate's id if it names one."""
     certificate_id = _text(model.certificate_id, "certificateId", operation)
     if not (certificate_id.isascii() and certificate_id.isalnum() and len(certificate_id) <= 128):  # noqa: PLR2004
-        raise _unusable(operation, "its certificateId is no identifier")
+        raise _unusable(operation, "its certificateId is not an identifier")
     try:
         private_key = None
         if operation is Operation.CREATE_KEYS:
@@ -148,7 +148,7 @@ def checked(certificate: Certificate, csr: Csr | None) -> Certificate | None:
         pem = certificates.chain(certificate.pem, csr.public_key if csr else None, "the answer")
     except DeviceError:
         operation = Operation.CREATE_FROM_CSR if csr else Operation.CREATE_KEYS
-        error = _unusable(operation, "its certificatePem is no certificate")
+        error = _unusable(operation, "its certificatePem is not a certificate")
         error.certificate_id = certificate.certificate_id
         raise error from None
     parsed = dataclasses.replace(certificate, pem=pem)
@@ -191,8 +191,8 @@ def check_topics(
             fill(template, credential.topic_values, source, parameters)
         except DeviceError as error:
             raise UnreachableError(
-                f"The device configuration that RegisterThing answers cannot be used: {error.title}",
+                f"The device configuration in RegisterThing's answer cannot be used: {error.title}",
                 remedy=f"Change {', '.join(used)} in the template's DeviceConfiguration, or the topic here; then "
-                "RegisterThing is asked again.",
+                "the agent calls RegisterThing again.",
                 code=ANSWER_UNFIT,
             ) from error

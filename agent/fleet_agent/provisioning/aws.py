@@ -116,13 +116,13 @@ class ProvisioningClient:
             case Unsent() as unsent:
                 raise UnreachableError(
                     f"The subscription to the reply topics failed: {unsent.error}.",
-                    remedy="It is tried again over a new connection.",
+                    remedy="The agent tries again over a new connection.",
                     code="subscribe-failed",
                 )
             case None:
                 raise UnreachableError(
                     "AWS IoT did not acknowledge the subscription to the reply topics.",
-                    remedy="It is tried again over a new connection.",
+                    remedy="The agent tries again over a new connection.",
                     code="answer-missing",
                 )
             case codes:
@@ -139,11 +139,11 @@ class ProvisioningClient:
                 )
             if reasons.reason(Packet.SUBACK, code).is_failure:
                 words = reasons.words(Packet.SUBACK, code)
-                refused = f"AWS IoT does not grant the reply topics for now: {words}."
+                refused = f"For now, AWS IoT does not grant the reply topics: {words}."
         if refused is not None:
             raise TemporaryError(
                 refused,
-                remedy="It is tried again, less and less often.",
+                remedy="The agent tries again, less and less often.",
                 code="server-busy",
             )
 
@@ -226,7 +226,7 @@ class ProvisioningClient:
             case None:
                 raise UnreachableError(
                     f"No answer to {operation.value} on {topic} within {self._clock.monotonic() - asked:.0f} s.",
-                    remedy="It is tried again over a new connection. If it stays so: does the "
+                    remedy="The agent tries again over a new connection. If that does not help: does the "
                     f"{self._who}'s policy allow iot:Receive on topic/{topic}/*?",
                     code="answer-missing",
                 )
@@ -244,7 +244,7 @@ class ProvisioningClient:
             return self._not_allowed("iot:Publish", f"topic/{topic}")
         return UnreachableError(
             f"The request on {topic} was not acknowledged: {unsent.error}.",
-            remedy="It is tried again over a new connection.",
+            remedy="The agent tries again over a new connection.",
             code="connection-lost",
         )
 
@@ -252,7 +252,7 @@ class ProvisioningClient:
         if ended.reason_code == NOT_AUTHORIZED and topic is not None:
             return self._not_allowed("iot:Publish", f"topic/{topic}")
         return UnreachableError(
-            f"The {self._who}'s connection ended before the answer came: {ended}.",
-            remedy="It is tried again over a new connection.",
+            f"The {self._who}'s connection ended before the answer arrived: {ended}.",
+            remedy="The agent tries again over a new connection.",
             code="connection-lost",
         )

@@ -69,6 +69,6 @@ class ClaimSession:
         if self._watch.has_expired(dates, pair.certificate_file):
             raise DeviceError(
                 f"The claim in {pair.certificate_file} expired on {clock.text(dates.not_after)}.",
-                remedy="Put a new one in its place: fleet-cloud claim new (a temporary claim lives five minutes).",
+                remedy="Replace it by a new one: fleet-cloud claim new (a temporary claim is valid for five minutes).",
                 code="claim-expired",
             )

@@ -43,7 +43,7 @@ class ClockWatch:
         """
         if dates.not_before > self._first_day:
             self._first_day = dates.not_before
-            self._begins = f", when the certificate in {file} begins"
+            self._begins = f", when the certificate in {file} becomes valid"
         now = self._clock.wall()
         if dates.not_before <= now <= dates.not_after:
             return False
@@ -84,12 +84,13 @@ class ClockWatch:
         if now < self._first_day:
             why = f"which cannot be right before {clock.text(self._first_day)}{self._begins}"
         elif self._offset is not None:
-            why = "a certificate looks out of date by it, and it has not been set since"
+            why = "by which a certificate is not valid, and it has not been set since"
         else:
             why = "and it has not been synchronised yet"
         return UnreachableError(
             f"Waiting for the clock: it shows {clock.text(now)}, {why}.",
-            remedy="Set the clock (timedatectl set-ntp true, or timedatectl set-time); it goes on by itself then.",
+            remedy="Set the clock (timedatectl set-ntp true, or timedatectl set-time); the agent then continues by "
+            "itself.",
             code=CODE,
         )
 

@@ -88,8 +88,8 @@ def difference(attempt: Attempt, plan: Plan) -> AgentError | None:
     for word, was, wanted in pairs:
         if was != wanted:
             return DeviceError(
-                f"An attempt with {word} {was} is under way, and {word} {wanted} is asked for now.",
-                remedy="Ask for the same again to finish it, or drop it: fleet-agent provision --restart",
+                f"There is an unfinished attempt with {word} {was}, but this one has {word} {wanted}.",
+                remedy="Run it with the same settings to finish it, or discard it: fleet-agent provision --restart",
                 code=ATTEMPT_DIFFERS,
             )
     return None
@@ -111,9 +111,9 @@ def other_thing(found: Generation, in_use: Credential | None) -> AgentError | No
         return None
     certificate_id = found.issued.certificate_id if found.issued else "of this attempt"
     return DeviceError(
-        f"The new certificate {certificate_id} is for {_thing(given)}, and this device is {_thing(wanted)}: "
+        f"The new certificate {certificate_id} is for {_thing(given)}, but this device is {_thing(wanted)}: "
         "it is not used.",
-        remedy="Look at what the template's parameters say now: fleet-agent parameters. Retire that certificate in the "
+        remedy="Check the template's parameters: fleet-agent parameters. Deactivate that certificate in the "
         "cloud. To become the other thing on purpose: fleet-agent provision --force",
         code=THING_CHANGED,
     )
@@ -149,7 +149,7 @@ def damage(found: Generation) -> AgentError | None:
         return None
     return DeviceError(
         f"Generation {found.number} has a certificate, but its private key is gone.",
-        remedy="Drop the attempt and start again: fleet-agent provision --restart",
+        remedy="Discard the attempt and start over: fleet-agent provision --restart",
         code=STATE_DAMAGED,
     )
 
@@ -245,21 +245,22 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
         # from here. The ledger names it, and a new one is asked for.
         error: AgentError = TemporaryError(
             f"The certificate's ownership token was refused: {words}.",
-            remedy="A new certificate is asked for; the ledger names this one as unresolved.",
+            remedy="The agent requests a new certificate; the ledger lists this one as unresolved.",
             code="ownership-token-refused",
         )
         return Verdict(error=error, patience=Patience.NETWORK, drop_certificate=True)
     if status is None or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
         error = TemporaryError(
-            f"{rejected.operation.value} was refused for now: {words}.",
-            remedy="It is tried again, less and less often; the account's quota is 10 to 20 a second.",
+            f"{rejected.operation.value} was temporarily refused: {words}.",
+            remedy="The agent tries again, less and less often; the account's quota is 10 to 20 a second.",
             code="requests-throttled" if status == _TOO_MANY_REQUESTS else "server-error",
         )
         return Verdict(error=error, patience=Patience.BUSY)
     if rejected.operation is Operation.REGISTER and rejected.error_code == _HOOK_FAILED:
         error = TemporaryError(
             f"The template's pre-provisioning hook failed: {words}.",
-            remedy="It is asked again, less and less often. Why it failed is in the log of its function: aws logs tail "
+            remedy="The agent asks again, less and less often. The log of the hook's function shows why it failed: "
+            "aws logs tail "
             "/aws/lambda/NAME",
             code="server-error",
         )
@@ -267,7 +268,7 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
     if status == _BAD_REQUEST and rejected.operation is Operation.CREATE_FROM_CSR:
         error = DeviceError(
             f"AWS does not accept the certificate signing request: {words}.",
-            remedy="Make another one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
+            remedy="Make a new one: RSA from 2048 bits, P-256, P-384 or P-521, at most 2000 bytes.",
             code=CSR_REFUSED,
         )
         return Verdict(error=error, patience=Patience.REFUSED)
@@ -281,8 +282,8 @@ def _judge_rejection(rejected: RejectedError, ownership_token_age: float) -> Ver
 
 
 _REMEDIES = {
-    _FORBIDDEN: "See why: fleet-cloud devices waiting; or look at the template's pre-provisioning hook and its role. "
-    "Once approved, the running agent asks again by itself; only a move must be ordered again.",
+    _FORBIDDEN: "See why: fleet-cloud devices waiting; or check the template's pre-provisioning hook and its role. "
+    "Once the device is approved, a running agent continues by itself; only a move must be ordered again.",
     _NOT_FOUND: "Check the template's name and region: aws iot describe-provisioning-template --template-name NAME",
 }
 _OTHER_REMEDY = (

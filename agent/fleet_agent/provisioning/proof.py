@@ -175,13 +175,13 @@ class Proof:
             case (Ended() | Unsent() | None) as nothing:
                 raise _lost(nothing)
             case _:
-                return ", which publishes nothing yet"
+                return ", which does not publish anything yet"
 
 
 def _busy(name: str, code: int) -> TemporaryError:
     return TemporaryError(
         f"AWS IoT does not accept the new identity's first reading on {name}: {reasons.words(Packet.PUBACK, code)}.",
-        remedy="It is tried again, less and less often; 144 means that AWS IoT does not accept such a topic.",
+        remedy="The agent tries again, less and less often; 144 means that AWS IoT does not accept such a topic.",
         code="server-busy",
     )
 
@@ -190,6 +190,6 @@ def _lost(nothing: Ended | Unsent | None) -> UnreachableError:
     why = "no answer in time" if nothing is None else str(nothing)
     return UnreachableError(
         f"The new identity's first reading was not acknowledged: {why}.",
-        remedy="It is tried again.",
+        remedy="The agent tries again.",
         code="connection-lost",
     )

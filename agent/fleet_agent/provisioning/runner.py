@@ -273,8 +273,8 @@ class Runner:
         """The error of a certificate for another key: it is recorded and never used."""
         self._record_foreign(certificate.certificate_id, found)
         return UnreachableError(
-            f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for our key.",
-            remedy="It is not used; a new one is asked for over a new connection.",
+            f"AWS IoT answered with certificate {certificate.certificate_id}, which is not for this device's key.",
+            remedy="It is not used; the agent requests a new one over a new connection.",
             code="certificate-foreign",
         )
 
@@ -289,7 +289,7 @@ class Runner:
         if ownership_token is None:
             raise DeviceError(
                 f"Generation {found.number} has a certificate but no ownership token.",
-                remedy="Drop the attempt and start again: fleet-agent provision --restart",
+                remedy="Discard the attempt and start over: fleet-agent provision --restart",
                 code=STATE_DAMAGED,
             )
         if found.attempt.parameters_hash != self._parameters_hash():

@@ -94,7 +94,7 @@ class Waits:
         """The error of a walk that has no time left: the last cause of a wait, if there is one."""
         error = self._cause or UnreachableError(
             "Provisioning did not finish within --timeout.",
-            remedy="Give it longer (--timeout 0: no limit), and check the network.",
+            remedy="Allow more time (--timeout 0: no limit), and check the network.",
             code="timeout",
         )
         error.step = error.step or step.value

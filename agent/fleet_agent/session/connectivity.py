@@ -43,7 +43,7 @@ _REASON_STRING = 200  # characters of the server's own words that are shown
 # How a connection ended without a reason code, in better words than awscrt's.
 _WITHOUT_REASON = {
     Cause.HANG_UP: "the server, which closed it without a reason",
-    Cause.LATE: "a time-out: the server did not answer a ping",
+    Cause.LATE: "a timeout: the server did not answer a ping",
 }
 
 
@@ -178,16 +178,16 @@ class Connectivity:
         """Reports what the server grants less of than was asked for."""
         wanted = self._session.upkeep
         if limits.qos < 1:
-            title = f"{self._session.route.host} takes no messages of QoS 1, so that readings wait in the queue."
+            title = f"{self._session.route.host} does not accept messages with QoS 1, so readings wait in the queue."
             self._health.warn(table.QOS_MISSING.problem(title))
         else:
             self._health.clear(table.QOS_MISSING)
         found = []
         if not limits.can_retain and wanted.will is not None and wanted.will.retain:
-            found.append("keeps no retained messages (connection.presence.retain)")
+            found.append("does not keep retained messages (connection.presence.retain)")
         if limits.expiry is not None and limits.expiry < wanted.expiry:
             found.append(
-                f"keeps what is sent to a device that is away for {limits.expiry} s, and not for the "
+                f"keeps messages for an offline device for {limits.expiry} s, not for the "
                 f"{wanted.expiry} s of connection.expiry"
             )
         if found:

@@ -52,7 +52,7 @@ class Copies:
         if not self._are_sent:
             self._are_sent = True
             _log.info(
-                "the server sends a message once for each filter that it matches: duplicates are ignored"
+                "the server sends a message once for each filter that it matches; the duplicates are ignored"
             )
         return True
 

@@ -22,8 +22,8 @@ from fleet_agent.session.reasons import Kind, Packet
 
 # A device that could connect until now: its thing was deleted, or its certificate moved to another.
 _ATTACHED = (
-    " A policy's variables, such as ${iot:Connection.Thing.ThingName}, stand for the thing only while the certificate "
-    "is attached to it: aws iot list-principal-things --principal CERTIFICATE-ARN"
+    " Policy variables such as ${iot:Connection.Thing.ThingName} have a value only while the certificate "
+    "is attached to the thing: aws iot list-principal-things --principal CERTIFICATE-ARN"
 )
 
 
@@ -66,19 +66,19 @@ def by_awscrt(session: Session, failure: ConnectFailed | None) -> AgentError:
     if cause is Cause.NO_MQTT_5:
         return UnreachableError(
             f"{_where(session)} does not speak MQTT 5: {reason}.",
-            remedy="A broker of MQTT 3.1.1 answers there. Compare `endpoint` with: aws iot describe-endpoint "
+            remedy="An MQTT 3.1.1 broker answers there. Compare `endpoint` with: aws iot describe-endpoint "
             "--endpoint-type iot:Data-ATS",
             code="mqtt-5-missing",
         )
     if cause is Cause.SLOW_TLS:
         return UnreachableError(
-            f"{_where(session)} accepts connections, but does not get through a TLS and MQTT handshake: {reason}.",
-            remedy="Something in between may swallow it (a captive portal, a proxy), or the line is very slow.",
+            f"{_where(session)} accepts connections, but does not complete the TLS and MQTT handshake: {reason}.",
+            remedy="A captive portal or a proxy in between may interfere, or the network is very slow.",
             code="endpoint-silent",
         )
     return UnreachableError(
         f"No MQTT connection to {_where(session)}: {reason}.",
-        remedy="Check that firewalls let the port through, and the proxy if there is one.",
+        remedy="Check that firewalls allow the port, and the proxy if there is one.",
         code=CONNECT_CLOSED if cause is Cause.CLOSED else "connect-failed",
     )
 
@@ -99,7 +99,7 @@ def _refused(session: Session, code: int, own_words: str) -> AgentError:
         )
         if session.upkeep.will is not None:
             error.remedy += (
-                f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish where it is "
+                f" The last will on {session.upkeep.will.topic} needs iot:Publish, and iot:RetainPublish if it is "
                 "retained (connection.presence)."
             )
         error.remedy += _ATTACHED
@@ -110,7 +110,7 @@ def _refused(session: Session, code: int, own_words: str) -> AgentError:
         )
     if found.kind is Kind.BUSY:
         return TemporaryError(
-            f"AWS IoT refuses connections for now: {words}; {found.cause}.",
+            f"For now, AWS IoT refuses connections: {words}; {found.cause}.",
             remedy=found.remedy,
             code="server-busy",
         )

@@ -16,23 +16,23 @@ from fleet_agent.session.message import Limits
 class NoAnswer(enum.Enum):
     """Why a packet was not acknowledged."""
 
-    CUT = "the connection ended before it came"
-    LATE = "none came within its time"
-    NOT_HERE = "the server announced that it takes no such packet"
-    IMPOSSIBLE = "the packet is one that can never be sent"
+    CUT = "the connection ended before it arrived"
+    LATE = "none arrived in time"
+    NOT_HERE = "the server announced that it does not accept such a packet"
+    IMPOSSIBLE = "the packet can never be sent"
     FAILED = "it failed"
 
 
 class Cause(enum.Enum):
     """Why a connection did not open, or ended, as far as awscrt knows."""
 
-    OURS = "we ended it"
+    OURS = "the agent ended it"
     HANG_UP = "the server closed it without a reason"
-    CLOSED = "the way there is closed"
+    CLOSED = "the server cannot be reached"
     BROKEN_TLS = "the server ended TLS"
-    SLOW_TLS = "TLS did not come about in its time"
-    LATE = "something else did not come in its time"
-    NO_MQTT_5 = "what the server sends is no MQTT 5"
+    SLOW_TLS = "the TLS handshake did not finish in time"
+    LATE = "something else did not arrive in time"
+    NO_MQTT_5 = "the server does not speak MQTT 5"
     OTHER = "anything else"
 
 

@@ -47,7 +47,7 @@ class FilterMemory:
         try:
             found = json.loads(files.read(self._path) or b"[]")
         except (StateDirectoryError, ValueError, RecursionError) as error:
-            _log.warning("%s is not read: %s", FILE, error)
+            _log.warning("%s is ignored: %s", FILE, error)
             return []
         if not isinstance(found, list):
             return []

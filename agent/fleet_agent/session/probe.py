@@ -122,11 +122,13 @@ def steps(route: Route, pair: KeyPair | None, now: float) -> Iterator[Step]:
 
             stage = Stage.PROXY
             plain = proxy.tunnel(route, STEP_LIMIT)
-            seen = f"The proxy {route.proxy_address} lets through to {_where(route)}."
+            seen = f"The proxy {route.proxy_address} allows connections to {_where(route)}."
         else:
             stage = Stage.NAME
             addresses = _resolve(route)
-            yield Step(stage=stage, seen=f"{route.host} is {', '.join(addresses[:4])}.")
+            yield Step(
+                stage=stage, seen=f"{route.host} has the address {', '.join(addresses[:4])}."
+            )
             stage = Stage.PORT
             plain = _connect(route)
             seen = f"TCP {route.port} answers."
@@ -174,7 +176,7 @@ def _connect(route: Route) -> socket.socket:
     except OSError as error:
         raise UnreachableError(
             f"{_where(route)} does not answer: {error.strerror or error}.",
-            remedy="Check the network, the port (8883, or 443 through many firewalls) and the endpoint.",
+            remedy="Check the network, the port (8883; many firewalls allow only 443) and the endpoint.",
             code="endpoint-unreachable",
         ) from error
 
@@ -198,7 +200,7 @@ def _shake_hands(route: Route, pair: KeyPair | None, plain: socket.socket, now: 
         if version is None:
             raise _no_handshake(route, error) from error
         # A good connection stays silent; a refusal is expected where no certificate was shown.
-    return f"{version}: chain and name of {_where(route)} are fine."
+    return f"{version}: chain and name of {_where(route)} are right."
 
 
 def _reason(error: OSError) -> str:
@@ -211,7 +213,7 @@ def _context(route: Route) -> ssl.SSLContext:
     except OSError as error:
         raise DeviceError(
             f"TLS cannot be set up with CA {route.ca_file or 'of the system'}: {error.strerror or error}.",
-            remedy="Give AWS IoT's CA, AmazonRootCA1.pem, with ca_file; or apt-get install ca-certificates",
+            remedy="Set AWS IoT's CA, AmazonRootCA1.pem, with ca_file; or apt-get install ca-certificates",
             code="ca-unreadable",
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -232,27 +234,27 @@ def _load(context: ssl.SSLContext, pair: KeyPair | None) -> bool:
 
 def _no_handshake(route: Route, error: OSError) -> AgentError:
     if route.proxy and _reason(error) in _NO_TLS:
-        return _tls_broken(route, "something answers there that speaks no TLS")
+        return _tls_broken(route, "something answers there that does not speak TLS")
     # The tunnel's reader may have taken what came behind the proxy's answer.
     if route.proxy and isinstance(error, _ENDINGS):
         return _tls_broken(route, "the connection ends in the handshake")
     if _reason(error) in _NO_TLS:
         return UnreachableError(
-            f"What answers at {_where(route)} speaks no TLS.",
-            remedy="Check endpoint and port; or something in between answers in its place, such as a login page.",
+            f"Whatever answers at {_where(route)} does not speak TLS.",
+            remedy="Check endpoint and port; or something in between may answer instead, such as a login page.",
             code="endpoint-no-tls",
         )
     return UnreachableError(
         f"No TLS with {_where(route)}: {_reason(error) or error.strerror or error}.",
-        remedy="Something in between may take TLS apart; or it is another service: check endpoint and port.",
+        remedy="Something in between may intercept TLS, or another service answers: check endpoint and port.",
         code=TLS_REFUSED,
     )
 
 
 def _tls_broken(route: Route, words: str) -> AgentError:
     return UnreachableError(
-        f"The proxy {route.proxy_address} says that it is connected to {_where(route)}, and {words}.",
-        remedy="Have the endpoint passed through untouched there (no inspection of TLS), or go another way.",
+        f"The proxy {route.proxy_address} says that it is connected to {_where(route)}, but {words}.",
+        remedy="Have the proxy pass this endpoint through without inspecting TLS, or use another route.",
         code="proxy-tls-broken",
     )
 
@@ -275,7 +277,7 @@ def _certificate_refused(pair: KeyPair, reason: str) -> AgentError:
 def hung_up(route: Route, pair: KeyPair) -> AgentError:
     """The error of a hang-up, which is how AWS answers an unknown certificate, or one that is not ACTIVE."""
     return RefusedError(
-        f"{_where(route)} hangs up on the certificate in {pair.certificate_file} without an answer.",
+        f"{_where(route)} closes the connection on the certificate in {pair.certificate_file} without an answer.",
         remedy=_UNKNOWN,
         code=CONNECT_UNANSWERED,
     )
@@ -288,13 +290,14 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
         word = "expired" if error.verify_code == _EXPIRED else "not yet valid"
         return UnreachableError(
             f"The certificate of {where} looks {word}: this device's clock says {clock.text(now)}.",
-            remedy="Set the clock (timedatectl), then it goes on; if the clock is right, the server is wrong.",
+            remedy="Set the clock (timedatectl), and the agent continues; if the clock is right, the server is at "
+            "fault.",
             code=DATES,
         )
     if route.proxy:
-        words = f"another server answers there, or the proxy takes TLS apart: {why}"
+        words = f"another server answers there, or the proxy intercepts TLS: {why}"
         return _tls_broken(route, words)
-    authority = route.ca_file or "the system store"
+    authority = route.ca_file or "the system's store"
     from fleet_agent.session import issuer as issuers
 
     issuer = issuers.shown(route)
@@ -305,10 +308,10 @@ def _not_trusted(route: Route, error: ssl.SSLCertVerificationError, now: float) 
             remedy=f"Use the endpoint's own name: {_describe(route)}",
             code=SERVER_UNTRUSTED,
         )
-    missing = f"; missing is the CA {issuer}" if issuer else ""
+    missing = f"; the CA {issuer} is missing" if issuer else ""
     return UnreachableError(
-        f"The CA in {authority} does not vouch for {where}: {why}{missing}.",
-        remedy="Give the CA of that endpoint with --ca-file or ca_file; for AWS IoT: AmazonRootCA1.pem (and 3) from "
+        f"The certificate of {where} cannot be verified with the CA in {authority}: {why}{missing}.",
+        remedy="Set the CA of that endpoint with --ca-file or ca_file; for AWS IoT: AmazonRootCA1.pem (and 3) from "
         "https://www.amazontrust.com/repository/",
         code=SERVER_UNTRUSTED,
     )

@@ -44,7 +44,11 @@ def tunnel(route: Route, limit: float) -> socket.socket:
         ) from error
     except http.client.HTTPException as error:
         is_end = isinstance(error, http.client.RemoteDisconnected)
-        answer = "nothing and hangs up" if is_end else "something that is not HTTP"
+        answer = (
+            "with nothing and closes the connection"
+            if is_end
+            else "with something that is not HTTP"
+        )
         _close(connection, error)
         raise UnreachableError(
             f"The proxy {where} answers {answer}.",
@@ -77,37 +81,37 @@ def _judge(route: Route, error: OSError, *, is_reached: bool) -> AgentError:
     found = _REFUSED.match(str(error))
     if found is None and is_reached:
         return UnreachableError(
-            f"The proxy {where} accepts a connection and does not answer: {error.strerror or error}.",
-            remedy="Ask whoever runs it; or try without: proxy: none",
+            f"The proxy {where} accepts a connection but does not answer: {error.strerror or error}.",
+            remedy="Ask its operator; or try without it: proxy: none",
             code="proxy-silent",
         )
     if found is None:
         return UnreachableError(
             f"The proxy {where} does not answer: {error.strerror or error}.",
-            remedy="Check `proxy` in the configuration (or HTTPS_PROXY), and that the proxy is reached from here.",
+            remedy="Check `proxy` in the configuration (or HTTPS_PROXY), and that the proxy can be reached from here.",
             code="proxy-unreachable",
         )
     status = int(found[1])
     words = printable(f"{status}{found[2]}")
     if status in _NEEDS_PASSWORD:
         refusal = (
-            "does not take this user and password"
+            "does not accept this user and password"
             if route.proxy_parts.username
-            else "wants a user and a password"
+            else "requires a user and a password"
         )
         return UnreachableError(
             f"The proxy {where} {refusal} ({words}).",
-            remedy="Write user:password into a file and name it: proxy_credentials: /etc/fleet-agent/proxy",
+            remedy="Write user:password into a file and set it: proxy_credentials: /etc/fleet-agent/proxy",
             code=PROXY_PASSWORD,
         )
     if status >= _SERVER_ERRORS:
         return UnreachableError(
-            f"The proxy {where} does not reach {to}: {words}.",
+            f"The proxy {where} cannot reach {to}: {words}.",
             remedy="Check the endpoint and the port; the network behind the proxy may be down.",
             code="proxy-endpoint-unreachable",
         )
     return UnreachableError(
         f"The proxy {where} refuses CONNECT to {to}: {words}.",
-        remedy=f"Have {to} allowed there; many proxies allow port 443 alone: port: 443",
+        remedy=f"Have {to} allowed there; many proxies allow only port 443: port: 443",
         code="proxy-refused",
     )

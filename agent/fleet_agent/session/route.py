@@ -23,7 +23,7 @@ ALPN = "x-amzn-mqtt-ca"
 # In curl's order: the small ones first.
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _HTTP_PORT = 80
-GIVE_CA = "Give the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem."
+GIVE_CA = "Set the server's CA with --ca-file or ca_file; AWS IoT's is AmazonRootCA1.pem."
 _LONGEST = 4096  # bytes of a proxy's user and password
 
 
@@ -128,7 +128,7 @@ def _credentials(path: Path) -> str:
     """``user:password`` of a file, as a URL has it."""
     from urllib.parse import quote
 
-    remedy = "Write one line into it, user:password, and chmod 400; in the service LoadCredential= passes it."
+    remedy = "Write one line, user:password, into it, then chmod 400; for the service, LoadCredential= can pass it."
     try:
         text = files.read_given(path, _LONGEST).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -141,7 +141,7 @@ def _credentials(path: Path) -> str:
     user, colon, password = text.strip("\r\n").partition(":")
     if not user or not colon or "\n" in password:
         raise DeviceError(
-            f"{path} does not hold user:password in one line.",
+            f"{path} does not contain user:password on one line.",
             remedy=remedy,
             code="proxy-credentials",
         )
@@ -158,7 +158,7 @@ def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str
     if re.search(r"[/?#].*@", text.partition("://")[2] or text, re.DOTALL):
         # Taken apart at the wrong place, and a piece of the password would be shown as the proxy's address.
         raise DeviceError(
-            f"The environment's {name} has a character in its user or password that must be written as %XX.",
+            f"The environment variable {name} has a character in its user or password that must be written as %XX.",
             remedy="Write / as %2F, # as %23, ? as %3F, @ as %40, : as %3A; or put user:password into a file: "
             "proxy_credentials.",
             code="proxy-kind",
@@ -170,8 +170,8 @@ def _of_environment(host: str, port: int, environment: Mapping[str, str]) -> str
             who, at, _ = parts.netloc.rpartition("@")
             return f"http://{who}{at}{where}:{parts.port or _HTTP_PORT}"
     raise DeviceError(
-        f"The environment's {name} names no HTTP proxy (http://host:port).",
-        remedy="Say which one in the configuration: proxy: http://host:port; or proxy: none for no proxy.",
+        f"The environment variable {name} does not name an HTTP proxy (http://host:port).",
+        remedy="Set it in the configuration: proxy: http://host:port; or proxy: none for no proxy.",
         code="proxy-kind",
     )
 

@@ -5,7 +5,9 @@ import types
 
 from fleet_agent.errors import DeviceError
 
-REMEDY = "Install the versions that are tested: pip install -r requirements/device.txt, or the Debian package"
+REMEDY = (
+    "Install the tested versions: pip install -r requirements/device.txt, or the Debian package"
+)
 
 # awscrt before 0.19.14 has MQTT 5 by all its other names, and fails with a TypeError at the first answer.
 OLDEST_HAS = "TopicAliasingOptions"

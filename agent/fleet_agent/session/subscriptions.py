@@ -186,7 +186,7 @@ class Subscriptions:
     def _granted(self, item: _Filter, code: int) -> None:
         item.is_granted, item.tries, item.code, item.no_answer = True, 0, None, None
         if code < item.qos:
-            _log.warning("%s is granted with QoS %d only: messages may be lost", item.name, code)
+            _log.warning("%s is granted only with QoS %d: messages may be lost", item.name, code)
         covered = [
             other
             for other in self._filters.values()
@@ -259,7 +259,7 @@ class Subscriptions:
             return
         first = problems[0]
         if others := len(problems) - 1:
-            first = kind.problem(f"{first.title} So it is with {others} more.", first.remedy)
+            first = kind.problem(f"{first.title} The same applies to {others} more.", first.remedy)
         # With some granted, the rest is no news: it is asked for again before long.
         show = self._health.report if titles <= logged else self._health.warn
         show(first)
@@ -282,7 +282,7 @@ def _refusal(name: str, code: int, endpoint: str) -> Problem:
 
 
 def _silence(name: str, why: NoAnswer) -> Problem:
-    words = f"no SUBACK came within {ACK_LIMIT} s" if why is NoAnswer.LATE else why.value
+    words = f"no SUBACK arrived within {ACK_LIMIT} s" if why is NoAnswer.LATE else why.value
     return table.SUBSCRIBE_UNANSWERED.problem(
         f"AWS IoT did not acknowledge the subscription to {name}: {words}."
     )

@@ -75,9 +75,9 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
         found.code = PAIR_UNUSABLE
         return found
     remedy = (
-        "Is there one hardware token alone with that label? pkcs11-tool --module MODULE --list-token-slots"
+        "Does only one hardware token have that label? pkcs11-tool --module MODULE --list-token-slots"
         if isinstance(pair.private_key, HardwareKey)
-        else "Is it a key for RSA-PSS alone? Write both again: openssl pkey -in KEY -out new.key; "
+        else "Is it a key only for RSA-PSS? If not, write both files again: openssl pkey -in KEY -out new.key; "
         "openssl x509 -in CERTIFICATE -out new.crt"
     )
     return DeviceError(
@@ -160,5 +160,5 @@ def _ca_fault(name: str) -> AgentError:
     except AgentError as found:
         return found
     return DeviceError(
-        f"TLS takes no certificate of the CA file {name}.", remedy=GIVE_CA, code="ca-invalid"
+        f"TLS accepts no certificate in the CA file {name}.", remedy=GIVE_CA, code="ca-invalid"
     )

@@ -15,7 +15,7 @@ class Kind(enum.Enum):
     LOCK = "one agent at a time"
     IDENTITY = "who this device is"
     LEDGER = "every certificate it ever received"
-    QUEUE = "readings that wait"
+    QUEUE = "readings that are waiting"
     LIFE = "what this device has done under its identity"
     TOKEN = "what is known of its hardware token"  # noqa: S105 - a word
     SHOWN = "what others may read"
@@ -82,7 +82,7 @@ CONTENTS = (
         kind=Kind.LIFE,
         is_bundled=True,
         image_code="image-first-contact",
-        image_words="the moment of first contact: all devices would call at once",
+        image_words="the time of first contact: all devices would connect at once",
     ),
     Entry(
         pattern="fingerprint.json",
@@ -96,7 +96,7 @@ CONTENTS = (
         kind=Kind.LIFE,
         is_bundled=True,
         image_code="image-recovery",
-        image_words="how another device fared whose identity was refused",
+        image_words="the recovery state of another device",
     ),
     Entry(pattern="subscribed.json", kind=Kind.LIFE),
     Entry(pattern="claim-starts.json", kind=Kind.LIFE),

@@ -26,7 +26,7 @@ _MODE = 0o600
 _TRIAL = ".trial"
 _LINK = ".trial-link"
 _ROOM = 32 << 10  # bytes: an identity, and the ledger's next lines
-_PLACE = "Put it on ext4, f2fs, btrfs or the like, with --state-dir or state_dir."
+_PLACE = "Put it on ext4, f2fs, btrfs or similar, with --state-dir or state_dir."
 
 # Told by files in words of their own, and no fault of the kind of file system.
 _OTHERWISE = frozenset(
@@ -43,10 +43,10 @@ def try_out(state_dir: Path) -> None:
     trial, link = state_dir / _TRIAL, state_dir / _LINK
     try:
         _try_file(state_dir, trial)
-        _tried(state_dir, "syncs no folder", lambda: files.write(trial, bytes(_ROOM), _MODE))
+        _tried(state_dir, "cannot sync folders", lambda: files.write(trial, bytes(_ROOM), _MODE))
         # Twice: the second one replaces the first.
         for _ in range(2):
-            _tried(state_dir, "has no symbolic links", lambda: files.point(link, _TRIAL))
+            _tried(state_dir, "does not support symbolic links", lambda: files.point(link, _TRIAL))
     finally:
         with contextlib.suppress(StateDirectoryError):
             files.remove(link, sync=False)
@@ -55,7 +55,7 @@ def try_out(state_dir: Path) -> None:
 
 def without_locks(state_dir: Path, error: OSError) -> StateDirectoryError:
     """Returns the error for a state directory in which no file can be locked."""
-    return _unfit(state_dir, f"has no locks ({error.strerror})", "state-no-locks")
+    return _unfit(state_dir, f"does not support locks ({error.strerror})", "state-no-locks")
 
 
 def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
@@ -79,11 +79,11 @@ def refuse_volatile(state_dir: Path, mounts: str | None = None) -> str | None:
         upper = next(map(unescaped, given), None)
         kind = "overlay" if upper is None else _kind_of_upper(Path(upper), mounts)
         if kind == "overlay":
-            return f"{state_dir} lies on an overlay whose upper side cannot be judged: is it persistent?"
+            return f"{state_dir} is on an overlay whose upper layer cannot be checked: does it survive a reboot?"
     if kind in _VOLATILE:
         raise StateDirectoryError(
-            f"{state_dir} lies in memory ({kind}): the identity would be gone at the next boot.",
-            remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to insist).",
+            f"{state_dir} is in memory ({kind}): the identity would be lost at the next boot.",
+            remedy="Put it on a persistent disk with --state-dir or state_dir (--allow-volatile to use it anyway).",
             code=VOLATILE,
         )
     return None
@@ -105,7 +105,8 @@ def refuse_doubtful(state_dir: Path, doubt: str) -> None:
     if BOOTED.is_dir() and not (state_dir / "credentials" / "current").is_symlink():
         raise StateDirectoryError(
             doubt,
-            remedy="Put it on a persistent partition with --state-dir or state_dir; if it does persist, say so with "
+            remedy="Put it on a persistent partition with --state-dir or state_dir; if it is persistent, confirm "
+            "that with "
             "--allow-volatile.",
             code=VOLATILE,
         )
@@ -168,11 +169,13 @@ def _try_file(state_dir: Path, trial: Path) -> None:
         try:
             os.fchmod(descriptor, _MODE)
         except OSError as error:
-            lack = f"sets no modes ({error.strerror})"
+            lack = f"cannot set modes ({error.strerror})"
             raise _unfit(state_dir, lack, "state-no-modes") from error
         if stat.S_IMODE(os.fstat(descriptor).st_mode) != _MODE:
             raise _unfit(
-                state_dir, "keeps no modes: anybody here could read keys", "state-no-modes"
+                state_dir,
+                "does not keep modes, so all users could read the keys",
+                "state-no-modes",
             )
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

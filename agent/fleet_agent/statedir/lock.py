@@ -89,8 +89,8 @@ def _open_lock(state_dir: Path, flags: int = 0) -> int:
         _refuse_irregular(state_dir, error)
         raise StateDirectoryError(
             f"Cannot write in the state directory {state_dir}: {error.strerror}.",
-            remedy="Run as its owner, or choose another place with --state-dir or state_dir. Where files of others "
-            "came into it, such as a restored backup's: sudo fleet-agent doctor --fix",
+            remedy="Run as its owner, or choose another place with --state-dir or state_dir. If files of other users "
+            "came into it, as with a restored backup: sudo fleet-agent doctor --fix",
             code="state-not-writable",
         ) from error
 
@@ -144,7 +144,7 @@ def holder(state_dir: Path) -> int | None:
     except OSError as error:
         _refuse_irregular(state_dir, error)
         raise StateDirectoryError(
-            f"Cannot look into {state_dir}: {error.strerror}.",
+            f"Cannot read {state_dir}: {error.strerror}.",
             remedy="Run as its owner or as root: sudo fleet-agent status",
             code="state-not-readable",
         ) from error

@@ -41,9 +41,9 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         user = pwd.getpwuid(owner)
     except KeyError as error:
         raise DeviceError(
-            f"{state_dir} belongs to user id {owner}, which has no name here.",
-            remedy=f"chown it to the agent's user: chown -R {USER}: {word(state_dir)}. In a container with a "
-            f"folder of the host's, start as that user instead: --user {owner}",
+            f"{state_dir} belongs to user id {owner}, which does not exist here.",
+            remedy=f"Give it to the agent's user: chown -R {USER}: {word(state_dir)}. In a container with a "
+            f"folder of the host, start as that user instead: --user {owner}",
             code="state-owner-unknown",
         ) from error
     relay.give_up_terminal(stdin=stdin)
@@ -56,13 +56,14 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
         if not os.access(program, os.R_OK):
             raise DeviceError(
                 f"{user.pw_name}, who owns {state_dir}, may not read the agent's own program: {program}.",
-                remedy="Install it where that user may read (the Debian package does), or chown the state directory.",
+                remedy="Install it where that user can read it (the Debian package does), or chown the state "
+                "directory.",
                 code="program-unreadable",
             )
     if user.pw_name != USER and not any_owner:
         raise DeviceError(
             f"{state_dir} belongs to {user.pw_name}, which is neither root nor {USER}, the agent's user.",
-            remedy=f"If the agent is to be {user.pw_name} there, add --as-owner; else chown it: "
+            remedy=f"If the agent should run as {user.pw_name} there, add --as-owner; otherwise chown it: "
             f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
         )
@@ -91,7 +92,7 @@ def refuse_foreign_link(state_dir: Path) -> None:
     except OSError as error:
         raise StateDirectoryError(
             f"Cannot use the state directory {state_dir} as root: {error.strerror}.",
-            remedy="Name the folder itself with --state-dir or state_dir, one that only root or the agent's user may "
-            "exchange.",
+            remedy="Name the folder itself with --state-dir or state_dir, one that only root or the agent's user can "
+            "replace.",
             code="state-link",
         ) from error

@@ -24,7 +24,7 @@ FLUSH_AT = 10_000
 
 _FULL = "the queue is full"
 _LOST = "it was dropped: the queue was full, or it waited for too long"
-_DAMAGED = "the queue was damaged, and the reading with it"
+_DAMAGED = "the queue was damaged, and the reading was in it"
 
 
 # Not frozen, which would cost time: there is one for each reading.
@@ -93,7 +93,7 @@ class Commits:
         """Takes a reading for the next commit (``reading.Intake``)."""
         if len(reading.payload) > MAX_PAYLOAD:
             if on_stored:
-                on_stored(f"it has {len(reading.payload)} bytes, AWS IoT takes {MAX_PAYLOAD}")
+                on_stored(f"it has {len(reading.payload)} bytes; AWS IoT accepts {MAX_PAYLOAD}")
             return
         if not self._put:
             self._put_at = self._clock.monotonic() + self._delay

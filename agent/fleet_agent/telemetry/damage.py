@@ -14,7 +14,7 @@ _TROUBLES = {
     sqlite3.SQLITE_FULL: (
         "enospc",
         "the disk is full",
-        "Free some space there (df -h).",
+        "Free some space (df -h) or inodes (df -i) there.",
     ),
     sqlite3.SQLITE_READONLY: (
         "erofs",
@@ -23,13 +23,13 @@ _TROUBLES = {
     ),
     sqlite3.SQLITE_IOERR: (
         "eio",
-        "the disk fails",
-        "Look at the disk (dmesg) and replace it, or move state_dir.",
+        "the disk is failing",
+        "Check the disk (dmesg) and replace it, or move state_dir.",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         "eacces",
         "it cannot be opened",
-        "Look at owner and mode of the file and its folder.",
+        "Check owner and mode of the file and its folder.",
     ),
     sqlite3.SQLITE_BUSY: (
         "ebusy",
@@ -101,13 +101,13 @@ def unusable(path: Path, error: Exception) -> StateDirectoryError:
         and not os.access(path, os.R_OK | os.W_OK, effective_ids=True)
     ):
         return StateDamagedError(
-            f"The queue of readings {path} cannot be used: it may not be read or written.",
+            f"The queue of readings {path} cannot be used: this user may not read and write it.",
             remedy="Give it back to the agent's user: sudo fleet-agent doctor --fix",
             code="queue-eacces",
         )
     code = getattr(error, "sqlite_errorcode", 0) & _MASK
     slug, words, remedy = _TROUBLES.get(
-        code, ("error", str(error), "Look at the file and its file system.")
+        code, ("error", str(error), "Check the file and its file system.")
     )
     return StateDirectoryError(
         f"The queue of readings {path} cannot be used: {words}.",

@@ -340,7 +340,7 @@ class Publisher:
     def too_large(self, topic: Topic, readings: list[Stored], size: int, most: int) -> None:
         """Drops a single reading that is larger than the server accepts."""
         self._refused_topics.add(topic.name, verdict.too_large(topic.name, size, most))
-        self._forget(topic, readings, "it is larger than the server takes", "refused")
+        self._forget(topic, readings, "it is larger than the server accepts", "refused")
 
     def unreadable(self, topic: Topic, error: StateDirectoryError) -> None:
         """Leaves a topic alone whose readings cannot be read now."""

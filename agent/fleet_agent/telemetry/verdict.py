@@ -73,23 +73,25 @@ def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> Age
         reason = reasons.reason(Packet.PUBACK, code)
         words = reasons.words(Packet.PUBACK, code)
         return _refused(
-            f"AWS IoT did not take a message on {topic}: {words} ({reason.cause}).", reason.remedy
+            f"AWS IoT did not accept a message on {topic}: {words} ({reason.cause}).",
+            reason.remedy,
         )
     match event.no_answer:
         case NoAnswer.LATE:
             return _refused(
-                f"No acknowledgement of a message on {topic} came within {ACK_LIMIT} s.",
-                "It is sent again. When it stays: does the network lose large packets? fleet-agent doctor",
+                f"A message on {topic} was not acknowledged within {ACK_LIMIT} s.",
+                "The agent sends it again. If that does not help: does the network lose large packets? fleet-agent "
+                "doctor",
             )
         case NoAnswer.IMPOSSIBLE:
             return _refused(
-                f"A message on {topic} is one that can never be sent: {printable(event.error)}.",
-                "Correct what sends it; what was dropped is counted in fleet-agent status --json.",
+                f"A message on {topic} can never be sent: {printable(event.error)}.",
+                "Correct the program that sends it; fleet-agent status --json counts the dropped readings.",
             )
         case _:
             return _refused(
                 f"A message on {topic} was not sent: {printable(event.error)}.",
-                "It is sent again, less and less often.",
+                "The agent sends it again, less and less often.",
             )
 
 
@@ -97,8 +99,8 @@ def too_large(topic: str, size: int, limit: int | None) -> AgentError:
     """Words a reading, or an answer, that is larger than the server accepts; ``limit``: in bytes, where known."""
     most = f"{limit} bytes" if limit else "less"
     return _refused(
-        f"A message on {printable(topic)} has {size} bytes, the server takes {most}: it was dropped.",
-        "Let what makes it send less at a time.",
+        f"A message on {printable(topic)} has {size} bytes, but the server accepts {most}: it was dropped.",
+        "Let the program that makes it send less at a time.",
     )
 
 
@@ -106,7 +108,7 @@ def ended_connection(topic: str) -> AgentError:
     """Words a message that ended the connection twice."""
     return _refused(
         f"A message on {printable(topic)} ended the connection twice: it was dropped.",
-        "Does the server take such a topic and payload? It logs why: see AWS IoT's logs, or the broker's.",
+        "Does the server accept such a topic and payload? Its log shows why: see AWS IoT's logs, or the broker's.",
     )
 
 

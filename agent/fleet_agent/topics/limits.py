@@ -55,7 +55,7 @@ def topic_fault(text: str) -> Fault | None:
         rule, _, counted = text.removeprefix(BASIC_INGEST).partition("/")
         if counted and not _RULE.fullmatch(rule):
             return Fault(
-                "names no rule of AWS IoT: 1 to 128 of the characters 0-9 A-Z a-z _",
+                "does not name a rule of AWS IoT: 1 to 128 of the characters 0-9 A-Z a-z _",
                 f"write {BASIC_INGEST}RULE/and/a/topic",
             )
     return _limits(counted)
@@ -79,7 +79,7 @@ def answer_fault(topic: str, correlation_data: bytes | None) -> Fault | None:
         return fault
     if correlation_data is not None and len(correlation_data) > DATA_BYTES:
         return Fault(
-            f"has correlation data of {len(correlation_data)} bytes, {DATA_BYTES} can be sent"
+            f"has correlation data of {len(correlation_data)} bytes; {DATA_BYTES} can be sent"
         )
     return None
 
@@ -91,10 +91,10 @@ def string_fault(text: str) -> Fault | None:
             return Fault("has more than one line")
         code = f"U+{ord(found[0]):04X}"
         is_control = ord(found[0]) <= 0x9F  # noqa: PLR2004 - the last of them
-        character = "a control character" if is_control else "what is no character"
-        return Fault(f"has {character} in it ({code})")
+        character = "a control character" if is_control else "something that is not a character"
+        return Fault(f"contains {character} ({code})")
     size = len(text.encode())
-    return Fault(f"has {size} bytes, {STRING_BYTES} can be sent") if size > STRING_BYTES else None
+    return Fault(f"has {size} bytes; {STRING_BYTES} can be sent") if size > STRING_BYTES else None
 
 
 def _limits(text: str) -> Fault | None:
@@ -104,11 +104,11 @@ def _limits(text: str) -> Fault | None:
         return fault
     size = len(text.encode())
     if size > TOPIC_BYTES:
-        return Fault(f"has {size} bytes, AWS IoT allows {TOPIC_BYTES}")
+        return Fault(f"has {size} bytes; AWS IoT allows {TOPIC_BYTES}")
     slashes = text.count("/")
     most = COMMAND_SLASHES if text.startswith(_COMMANDS) else TOPIC_SLASHES
     if slashes > most:
-        return Fault(f"has {slashes} slashes, AWS IoT allows {most}")
+        return Fault(f"has {slashes} slashes; AWS IoT allows {most}")
     return None
 
 

@@ -37,10 +37,10 @@ def template_fault(template: str, fault_of: Callable[[str], Fault | None]) -> Fa
     """Returns why a template cannot become a topic or filter; ``fault_of`` checks it with its placeholders as text."""
     for name in _BRACES.findall(template):
         if not _NAME.fullmatch(name):
-            return Fault(f"has a placeholder that cannot be, {name}", _HINT)
+            return Fault(f"has the invalid placeholder {name}", _HINT)
     plain = _BRACES.sub(lambda found: "x" * len(found[0]), template)
     if "{" in plain or "}" in plain:
-        return Fault("has a brace that is no placeholder's", _HINT)
+        return Fault("contains a brace that does not belong to a placeholder", _HINT)
     return fault_of(plain)
 
 
@@ -69,16 +69,16 @@ def fill(
         name = found[1]
         text = known[name] if name in known else others(name)
         if text is None:
-            raise _wrong(template, f"nothing is called {{{name}}}", _names(known))
+            raise _wrong(template, f"there is no value for {{{name}}}", _names(known))
         if (problem := _value_problem(text, is_first=found.start() == 0)) is not None:
             raise _wrong(
-                template, f"{{{name}}} is {problem}", "Take another name, or change its value."
+                template, f"{{{name}}} is {problem}", "Use another name, or change its value."
             )
         return text
 
     topic = _NAME.sub(value, template)
     if fault := (filter_fault if is_filter(template) else topic_fault)(topic):
-        problem = f"filled in it {fault.problem}: {_shown(topic)}"
+        problem = f"once filled in, it {fault.problem}: {_shown(topic)}"
         raise _wrong(template, problem, "Change it, or make it shorter.")
     return topic
 
@@ -90,7 +90,7 @@ def _value_problem(text: str, *, is_first: bool) -> str | None:
         return f"{_shown(text)}, which {fault.problem}"
     # The topics below $ are AWS IoT's own.
     if _SHAPING.search(text) or (is_first and text.startswith("$")):
-        return f"{_shown(text)}, which no level of a topic can be"
+        return f"{_shown(text)}, which cannot be a level of a topic"
     return None
 
 

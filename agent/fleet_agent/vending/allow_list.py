@@ -47,7 +47,7 @@ class AllowList:
             if own:
                 raise UsageError(
                     f"Several role aliases are allowed for user {user}: {', '.join(own)}.",
-                    remedy="Name one: --role-alias NAME",
+                    remedy="Choose one: --role-alias NAME",
                     code="role-alias-unclear",
                 )
             raise _not_allowed(user, next(iter(self._allowed), "NAME"))
@@ -65,14 +65,14 @@ class AllowList:
 def _not_allowed(user: int, alias: str) -> RefusedError:
     if not users.are_visible():
         return RefusedError(
-            f"The agent cannot see which user asks for the credentials of the role alias {alias}: the unit has "
+            f"The agent cannot see which user requests credentials of the role alias {alias}: the unit has "
             "PrivateUsers=yes.",
             remedy="Copy /usr/share/fleet-agent/examples/systemd/credentials.conf into "
             "/etc/systemd/system/fleet-agent.service.d/; then systemctl daemon-reload, and restart fleet-agent",
             code="user-hidden",
         )
     return RefusedError(
-        f"User {user} may not have the credentials of the role alias {alias}.",
+        f"User {user} may not get the credentials of the role alias {alias}.",
         remedy=f"Allow it: credentials: {{aliases: {{{alias}: {{allow: [user:{user}]}}}}}}; "
         "then: systemctl reload fleet-agent",
         code="user-not-allowed",

@@ -113,7 +113,7 @@ class CredentialsCache:
     def close(self) -> None:
         """Drops everything; waiters are not called any more."""
         for exchange, _ in self._exchanges.values():
-            exchange.cancel("the agent ends")
+            exchange.cancel("the agent is ending")
         self._exchanges.clear()
         self._aliases.clear()
 
@@ -144,7 +144,7 @@ class CredentialsCache:
         now, wall = self._clock.monotonic(), self._clock.wall()
         if alias.cached is not None and alias.cached.seconds_left(now, wall) > 0:
             return alias.cached.credentials
-        return alias.error or _no_answer("the agent ends", None)
+        return alias.error or _no_answer("the agent is ending", None)
 
     # Asking AWS -------------------------------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class CredentialsCache:
         side = "behind" if skew > 0 else "ahead of"
         self._health.report(
             table.CREDENTIALS_CLOCK.problem(
-                f"This device's clock is {abs(skew):.0f} s {side} AWS's: requests signed by it are refused."
+                f"This device's clock is {abs(skew):.0f} s {side} AWS's, so AWS refuses requests that it signs."
             )
         )
 
@@ -268,7 +268,7 @@ def _no_answer(words: str, route: Route | None) -> UnreachableError:
     where = f"{route.host}:{route.port}" if route else "AWS IoT"
     return UnreachableError(
         f"No answer from {where}: {words}.",
-        remedy="Check that firewalls let the port through, and the proxy if there is one: "
+        remedy="Check that firewalls allow the port, and the proxy if there is one: "
         "fleet-agent doctor --online",
         code="credentials-unanswered",
     )

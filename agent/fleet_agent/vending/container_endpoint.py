@@ -232,7 +232,9 @@ class _Connection:
             if len(self._came) > LARGEST:
                 self.close()
         elif len(self._came) > LARGEST:
-            self._refuse(_TOO_LARGE, "too-large", f"A request's head has at most {LARGEST} bytes.")
+            self._refuse(
+                _TOO_LARGE, "too-large", f"The head of a request may have at most {LARGEST} bytes."
+            )
         elif not _BEGINNING.fullmatch(self._came):
             self._refuse(_BAD, "bad-request", "Use HTTP/1.1: no TLS, and CR LF after each line.")
 

@@ -99,7 +99,7 @@ def _text(found: dict[str, object], name: str) -> str:
     value = found.get(name)
     # The SDK that uses it puts it into a header.
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise UnreadableError(f"its `{name}` is missing or no text")
+        raise UnreadableError(f"its `{name}` is missing or not text")
     if len(value) > _LONGEST:
         raise UnreadableError(f"its `{name}` has more than {_LONGEST} characters")
     return value
@@ -111,5 +111,5 @@ def _moment(text: str) -> float:
         found = found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
     # The last hours of the year 9999 in another zone overflow in UTC.
     except (ValueError, OverflowError):
-        raise UnreadableError("its `expiration` is no date") from None
+        raise UnreadableError("its `expiration` is not a date") from None
     return found.timestamp()

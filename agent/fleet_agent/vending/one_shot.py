@@ -36,7 +36,7 @@ def fetch(
     if answer.status is None:
         raise probe.first_failure(route, pair, clock.wall()) or UnreachableError(
             f"No answer from {route.host}:{route.port}: {answer.error}.",
-            remedy="Check that firewalls let the port through: fleet-agent doctor --online",
+            remedy="Check that firewalls allow the port: fleet-agent doctor --online",
             code="credentials-unanswered",
         )
     return request.read(answer, alias, credential, settings, clock.wall())

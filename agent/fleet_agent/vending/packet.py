@@ -92,8 +92,8 @@ def read(data: bytes) -> dict[str, object]:
         kind = _KINDS.get(found["status"], UnreachableError)
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise UnreachableError(
-            "What listens there does not answer as the agent does.",
-            remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
+            "The program that listens there does not answer as the agent does.",
+            remedy="Check systemctl status fleet-agent, and which program has the socket: ss -xlp",
             code="socket-foreign",
         ) from None
     raise kind(words["title"], remedy=words["remedy"], code=words["code"])

@@ -41,7 +41,7 @@ def error(
     known = words.lower()
     if status in (_TOO_LATE, _TOO_MANY) or status >= _SERVER:
         return TemporaryError(
-            f"AWS IoT gives no credentials for the role alias {alias} for now: {said}.",
+            f"For now, AWS IoT gives no credentials for the role alias {alias}: {said}.",
             remedy="Try again in a minute: the agent asks AWS again when a program does.",
             code="credentials-throttled" if status == _TOO_MANY else "credentials-unavailable",
         )
@@ -50,7 +50,7 @@ def error(
     if status == _NOT_FOUND and "role alias" not in known:
         return DeviceError(
             f"{host} is not a credentials endpoint: {said}.",
-            remedy="Set credentials.endpoint to what this shows: "
+            remedy="Set credentials.endpoint to the output of: "
             "aws iot describe-endpoint --endpoint-type iot:CredentialProvider",
             code="credentials-endpoint",
         )
@@ -69,7 +69,7 @@ def _forbidden(known: str, said: str, alias: str, thing: str | None, endpoint: s
         command = pasted.command("aws", "iot", "list-thing-principals", "--thing-name", thing)
         return RefusedError(
             f"This device's certificate is not attached to the thing {thing}: {said}.",
-            remedy=f"Attach it; this shows what is attached: {command}",
+            remedy=f"Attach it; to see what is attached: {command}",
             code="certificate-not-attached",
         )
     return NotAllowedError(
@@ -83,12 +83,12 @@ def _of_alias(status: int, known: str, alias: str) -> tuple[str, str, str]:
         create = pasted.command("aws", "iot", "create-role-alias", "--role-alias", alias)
         return (
             f"There is no role alias {alias} in this account and region",
-            f"Make it: fleet-cloud up --credentials {pasted.word(alias)}=ROLE-ARN, or: {create} --role-arn ROLE-ARN",
+            f"Create it: fleet-cloud up --credentials {pasted.word(alias)}=ROLE-ARN, or: {create} --role-arn ROLE-ARN",
             "role-alias-missing",
         )
     if status == _BAD_REQUEST and "duration" in known:
         return (
-            f"The role alias {alias} asks for longer sessions than its role allows",
+            f"The role alias {alias} requests longer sessions than its role allows",
             f"Compare credentialDurationSeconds ({describe}) with the role's MaxSessionDuration (aws iam get-role).",
             "role-session-too-long",
         )
@@ -100,6 +100,6 @@ def _of_alias(status: int, known: str, alias: str) -> tuple[str, str, str]:
         )
     return (
         f"AWS IoT refuses credentials for the role alias {alias}",
-        f"Look at the alias: {describe}",
+        f"Check the alias: {describe}",
         "credentials-refused",
     )

@@ -55,14 +55,14 @@ def read(
         found = formats.read(answer.body)
     except UnreadableError as error:
         raise UnreachableError(
-            f"The answer of {host} holds no credentials: {error}.",
-            remedy="Set credentials.endpoint to what this shows: "
+            f"The answer of {host} contains no credentials: {error}.",
+            remedy="Set credentials.endpoint to the output of: "
             "aws iot describe-endpoint --endpoint-type iot:CredentialProvider",
             code="credentials-unreadable",
         ) from None
     if found.expires <= now + skew(answer, now):
         raise TemporaryError(
-            f"The credentials that AWS IoT gave for {alias} had expired already ({found.expiration}).",
+            f"The credentials that AWS IoT gave for {alias} had already expired ({found.expiration}).",
             remedy="Is this device's clock right (timedatectl)? The agent asks AWS again when a program does.",
             code="credentials-expired",
         )

@@ -149,7 +149,7 @@ class Service:
         name = self._allowed.alias(user, wanted)
         if self._tokens is None:
             raise UsageError(
-                "The agent gives no credentials over HTTP.",
+                "The agent does not give credentials over HTTP.",
                 remedy="Set credentials.http_port, then: systemctl reload fleet-agent",
                 code="http-off",
             )

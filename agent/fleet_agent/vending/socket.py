@@ -214,7 +214,7 @@ class _Connection:
 
 def _no_place() -> TemporaryError:
     return TemporaryError(
-        f"All {MAX_CONNECTIONS} places on the socket are taken.",
+        f"All {MAX_CONNECTIONS} connections of the socket are in use.",
         remedy="Try again; a program needs no more than one connection.",
         code="busy",
     )

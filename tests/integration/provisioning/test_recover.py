@@ -78,7 +78,9 @@ def reported(fault: str, minted: int, daemon: Daemon, words: str) -> None:
 
     def titles() -> list[str]:
         shown = [item["title"] for item in daemon.shown().get("problems", ())]
-        logged = [line.partition(" It is asked")[0] for line in daemon.log.splitlines()]
+        logged = [
+            line.partition(" The agent repeats the request")[0] for line in daemon.log.splitlines()
+        ]
         return [text for text in (*shown, *logged) if words in text and "certificate" in text]
 
     found = until(titles, words, 40)[0]
@@ -98,7 +100,10 @@ def test_revoked_certificate_is_replaced_with_the_same_key(
     with agent.running(config=configured(agent)) as daemon:
         after = wait_back(agent, daemon, before)
         reported(
-            "the device's certificate revoked", 2, daemon, "another one is asked for by the claim"
+            "the device's certificate revoked",
+            2,
+            daemon,
+            "the agent requests a new one with the claim",
         )
         until(lambda: daemon.shown()["connected"], "in service")
         assert not daemon.shown()["problems"]
@@ -170,7 +175,7 @@ def test_without_a_claim_the_problem_says_what_would_help_and_a_claim_put_there_
         assert before in problem["title"]
         for words in ("--new-status ACTIVE", "fleet-cloud claim new", "fleet-agent adopt"):
             assert words in problem["remedy"]
-        reported("… and there is no claim", 1, daemon, "it cannot ask for another one")
+        reported("… and there is no claim", 1, daemon, "the device cannot request a new one")
         assert recovery(agent)["rung"] == "dead"
         assert not faults.certificates()
         claim.mkdir()
@@ -184,7 +189,7 @@ def test_restart_goes_on_from_the_disk(agent: Agent, faults: FaultClient) -> Non
     before = revoked(agent, faults)
     config = configured(agent, dead_after="30m")
     with agent.running(config=config) as daemon:
-        daemon.wait_for_line("hangs up")
+        daemon.wait_for_line("closes the connection")
         until(lambda: recovery(agent)["rung"] == "refused", "counted")
         assert daemon.end() == 0
     change(agent, refused_for=1799.0)
@@ -208,7 +213,7 @@ def test_one_certificate_a_day_whatever_becomes_of_it(agent: Agent, faults: Faul
             "… and the ownership token expired before the hook approved",
             2,
             daemon,
-            "is asked for by the claim: Another",
+            "requests a new one with the claim: The last",
         )
         until(lambda: recovery(agent)["rung"] == "waiting to ask again", "waiting")
         assert daemon.end() == 0
@@ -236,7 +241,7 @@ def test_another_thing_s_name_changes_nothing(agent: Agent, faults: FaultClient)
             "… and the template names another thing now",
             2,
             daemon,
-            "is asked for by the claim: The new",
+            "requests a new one with the claim: The new",
         )
         assert agent.current_id() == before
         waits = json.loads((agent.state_dir / "recovery.json").read_text())["wait"]

@@ -29,7 +29,7 @@ def test_every_try_of_one_run_is_counted_on_disk(agent: Agent, faults: FaultClie
     # The time may end in a wait for the next connection.
     assert done.status in (69, 75), done.stderr
     lines = done.stderr.splitlines()
-    asked = sum("was refused for now" in line and "Trying again" in line for line in lines)
+    asked = sum("was temporarily refused" in line and "Trying again" in line for line in lines)
     assert asked >= 2
     found = attempt(agent)
     assert abs(found["tries"] - asked) <= 1

@@ -172,7 +172,7 @@ def test_nothing_is_written_when_a_key_is_not_the_certificates(
 ) -> None:
     (image / "claim/claim.private.pem.key").write_bytes(key_pem(make_key()))
     assert install(image, root) == 78
-    assert "is not that of the certificate" in capsys.readouterr().err
+    assert "does not belong to the certificate" in capsys.readouterr().err
     assert not (root / HOME).exists()
 
 

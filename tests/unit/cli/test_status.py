@@ -30,7 +30,7 @@ CREDENTIAL = Credential(
     proven=None,
 )
 NOTICE = table.SERVER_LIMITS.problem("Less is kept.", "Compare.")
-WARNING = table.QUEUE_DAMAGED.problem("The queue was damaged.", "Look at the disk.")
+WARNING = table.QUEUE_DAMAGED.problem("The queue was damaged.", "Check the disk.")
 ERROR = table.PUBLISH_REFUSED.problem("The topic is refused.", "Add the statement.")
 
 
@@ -92,7 +92,7 @@ def test_problems_are_listed_the_worst_first(
         ["error", "The topic is refused. (since 2027-01-15T08:00:00Z)"],
         ["→", "Add the statement."],
         ["warning", "The queue was damaged. (since 2027-01-15T08:00:00Z)"],
-        ["→", "Look at the disk."],
+        ["→", "Check the disk."],
         ["notice", "Less is kept. (since 2027-01-15T08:00:00Z)"],
         ["→", "Compare."],
     ]

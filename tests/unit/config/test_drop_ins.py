@@ -79,7 +79,7 @@ def test_what_editors_and_packages_leave_behind_is_not_read(folder: Folder) -> N
 def test_a_drop_in_with_the_wrong_ending_is_an_error_not_silence(folder: Folder) -> None:
     folder.write(BASE)
     folder.write("port: 1\n", "config.d/site.yml")
-    assert folder.problems() == ["config.d/site.yml:1:1: is not read (name it site.yaml)"]
+    assert folder.problems() == ["config.d/site.yml:1:1: is ignored (rename it to site.yaml)"]
 
 
 def test_an_empty_drop_in_changes_nothing(folder: Folder) -> None:

@@ -36,17 +36,17 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("endpoint: a\n---\nport: 1", "config.yaml:2:1: not YAML: but found another document"),
         (
             "endpoint: !!python/object:os.system x",
-            "endpoint: is x, a date or a tagged value to YAML",
+            "endpoint: is x, which YAML reads as a date or a tagged value",
         ),
         ("endpoint: a.b\ntelemetry: !x {}", "config.yaml:2:12: telemetry: has the YAML tag !x"),
         ("endpoint: a.b\n<<: {port: 1}", 'config.yaml:2:1: has a merge key "<<"'),
-        ("endpoint: a.b\non: 1", "config.yaml:2:1: has the key on, a boolean to YAML"),
+        ("endpoint: a.b\non: 1", "config.yaml:2:1: has the key on, which YAML reads as a boolean"),
         ("endpoint: a.b\n? [x]\n: 1", "config.yaml:2:3: has a key that is a list or a mapping"),
         (b'endpoint: "\xff"', "config.yaml:1:12: is not UTF-8: byte 0xFF"),
         (b"port: 1\nendpoint: \xc3", "config.yaml:2:11: is not UTF-8: byte 0xC3"),
         ("endpoint: a\x01b", "config.yaml:1:12: character U+0001 is not allowed in YAML"),
         ("endpoint: a.b".encode("utf-16"), "config.yaml:1:1: is not UTF-8: byte 0xFF"),
-        ("x" * (MAX_BYTES + 1), "config.yaml: is bigger than 262144 bytes"),
+        ("x" * (MAX_BYTES + 1), "config.yaml: is larger than 262144 bytes"),
         ("[" * 200_000, "config.yaml:1:34: lists and mappings nest deeper than 32"),
         ("- " * 100_000, "config.yaml:1:67: lists and mappings nest deeper than 32"),
         ("a: &a [*a]", "lists and mappings nest deeper than 32"),
@@ -108,8 +108,8 @@ def test_files_for_other_eyes() -> None:
         with as_nobody(), pytest.raises(ConfigurationError) as caught:
             load(file)
     assert caught.value.problems == (
-        f"{file}: is not readable for this user",
-        f"{folder}/config.d: is not readable for this user",
+        f"{file}: cannot be read by this user",
+        f"{folder}/config.d: cannot be read by this user",
     )
 
 
@@ -121,7 +121,7 @@ def test_drop_ins_for_other_eyes_hide_what_may_be_in_them() -> None:
         (folder / "config.d").mkdir(mode=0)
         with as_nobody(), pytest.raises(ConfigurationError) as caught:
             load(folder / "config.yaml")
-    assert caught.value.problems == (f"{folder}/config.d: is not readable for this user",)
+    assert caught.value.problems == (f"{folder}/config.d: cannot be read by this user",)
 
 
 def test_a_current_directory_that_was_removed(

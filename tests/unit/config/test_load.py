@@ -187,7 +187,7 @@ def test_a_key_like_no_other_gets_the_list(folder: Folder) -> None:
         "endpoint: a.example\ntelemetry: {zzz: 1}\n",
     )
     assert line.endswith(
-        "telemetry.zzz: is an unknown key (known here: topic, sources, queue, batch,"
+        "telemetry.zzz: is an unknown key (known keys: topic, sources, queue, batch,"
         " limits, drain, when_refused, prometheus_file)"
     )
 
@@ -196,7 +196,7 @@ def test_a_missing_key_is_shown_as_it_would_be_written_and_as_a_flag(folder: Fol
     (line,) = folder.problems("endpoint: a.example\nclaim: {certificate: x}\n")
     assert line == (
         "config.yaml:2:8: claim.private_key: is missing"
-        " (write, for example, private_key: credential:claim-key or give --key)"
+        " (write, for example, private_key: credential:claim-key or pass --key)"
     )
 
 
@@ -210,13 +210,13 @@ def test_a_key_that_no_flag_stands_for_is_shown_as_it_would_be_written(folder: F
 
 def test_a_duplicate_key_names_the_first_one_and_both_values_are_not_mixed(folder: Folder) -> None:
     (line,) = folder.problems("endpoint: a.example\nclaim: null\nclaim: null\n")
-    assert line == "config.yaml:3:1: claim: is here twice, first on line 2 (keep one of them)"
+    assert line == "config.yaml:3:1: claim: appears twice, first on line 2 (keep one of them)"
 
 
 def test_a_duplicate_key_deep_inside_is_found(folder: Folder) -> None:
     text = "endpoint: a.example\nsubscriptions:\n  - {topic: a, qos: 0, qos: 1}\n"
     (line,) = folder.problems(text)
-    assert line.startswith("config.yaml:3:24: subscriptions.0.qos: is here twice")
+    assert line.startswith("config.yaml:3:24: subscriptions.0.qos: appears twice")
 
 
 def test_a_section_written_with_nothing_below_it_is_told_its_keys(folder: Folder) -> None:
@@ -255,10 +255,10 @@ def test_a_wrong_flag_is_reported_by_its_own_name_after_the_file(folder: Folder)
     found = folder.problems("endpoint: 'a b'\n", overrides)
     assert [line.partition(" (")[0] for line in found] == [
         "config.yaml:1:11: endpoint: is not a host name",
-        "--port: is 0, out of range: 1 to 65535",
+        "--port: is 0, which is out of range: 1 to 65535",
         "--cert: claim.private_key: is missing",
         "--template-name: is not a template name: 1 to 36 of the characters 0-9 A-Z a-z _ -",
-        "--template-parameters: provisioning.parameters.A: is 1, a number to YAML; a string is expected",
+        "--template-parameters: provisioning.parameters.A: is 1, which YAML reads as a number; a string is expected",
     ]
 
 

@@ -19,22 +19,22 @@ def words(line: str) -> str:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("https://a.example/", "is a URL, a host name alone is expected (write endpoint: a.example)"),
-        ("mqtts://me@a.example:8883", "is a URL, a host name alone is expected (write endpoint: a.example)"),
-        ("a.example:8883", "has a port in it (write endpoint: a.example and port: 8883)"),
-        ("a.example/mqtt", "has a path in it (write endpoint: a.example)"),
-        ("a.example.", "has a blank or a dot at an end (write endpoint: a.example)"),
-        ('" a.example\\r"', "has a blank or a dot at an end (write endpoint: a.example)"),
+        ("https://a.example/", "is a URL; only a host name is expected (write endpoint: a.example)"),
+        ("mqtts://me@a.example:8883", "is a URL; only a host name is expected (write endpoint: a.example)"),
+        ("a.example:8883", "contains a port (write endpoint: a.example and port: 8883)"),
+        ("a.example/mqtt", "contains a path (write endpoint: a.example)"),
+        ("a.example.", "begins or ends with a space or a dot (write endpoint: a.example)"),
+        ('" a.example\\r"', "begins or ends with a space or a dot (write endpoint: a.example)"),
         ('" a example"', "is not a host name (take it from"),
         ('"."', "is not a host name (take it from"),
         ('"a example"', "is not a host name (take it from"),
         ("-a.example", "is not a host name (take it from"),
         ('""', "is not a host name (take it from"),
-        ("1:2:3:4", "is 1:2:3:4, a number to YAML"),
+        ("1:2:3:4", "is 1:2:3:4, which YAML reads as a number"),
         ("fe80:::1", "is neither a host name nor an address"),
         (
             "c1.credentials.iot.eu-west-1.amazonaws.com",
-            "is the credential provider's endpoint, which speaks no MQTT (take",
+            "is the credential provider's endpoint, which does not speak MQTT (take",
         ),
     ],
 )  # fmt: skip
@@ -59,15 +59,15 @@ def test_a_good_endpoint(folder: Folder, text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("port: 0", "port: is 0, out of range: 1 to 65535"),
-        ("port: 65536", "port: is 65536, out of range: 1 to 65535"),
+        ("port: 0", "port: is 0, which is out of range: 1 to 65535"),
+        ("port: 65536", "port: is 65536, which is out of range: 1 to 65535"),
         ('port: "8883"', 'port: is "8883"; a whole number is expected (remove the quotes)'),
         ("port: 0x22B3", "port: is 0x22B3; a plain decimal number is expected"),
         ("port: 08_883", 'port: is "08_883"; a whole number is expected'),
         ("port: 021263", "port: is 021263; a plain decimal number is expected"),
         ("port: 99999999999999999999999", "port: is 99999999999999999999999; a plain decimal number is expected"),
-        ("port: 8883.0", "port: is 8883.0, a number to YAML; a whole number is expected"),
-        ("port: yes", "port: is yes, a boolean to YAML; a whole number is expected"),
+        ("port: 8883.0", "port: is 8883.0, which YAML reads as a number; a whole number is expected"),
+        ("port: yes", "port: is yes, which YAML reads as a boolean; a whole number is expected"),
         ("port: [1]", "port: is a list; a whole number is expected"),
         ("port: null", "port: is empty; a whole number is expected"),
     ],
@@ -82,8 +82,8 @@ def test_a_wrong_port(value_problem: ValueProblem, line: str, expected: str) -> 
         ("proxy.example.com:3128", "is not of the form http://host:port"),
         ("https://proxy.example.com:3128", "is not of the form http://host:port"),
         ("http://proxy.example.com", "is not of the form http://host:port"),
-        ("http://proxy.example.com:0", "has no such port: 0"),
-        ("http://proxy.example.com:70000", "has no such port: 70000"),
+        ("http://proxy.example.com:0", "has the invalid port 0"),
+        ("http://proxy.example.com:70000", "has the invalid port 70000"),
         ("http://a b:3128", "is not a host name"),
         ("http://[::zz]:3128", "is neither a host name nor an address"),
     ],
@@ -99,7 +99,7 @@ def test_a_good_proxy(folder: Folder, text: str) -> None:
 
 def test_the_password_of_a_proxy_is_not_repeated(value_problem: ValueProblem) -> None:
     line = value_problem("proxy: http://user:hunter2@p.example:3128")
-    assert "has a user or a password in it" in line
+    assert "contains a user or a password" in line
     assert "hunter2" not in line
 
 
@@ -107,7 +107,7 @@ def test_a_private_key_pasted_into_the_file_is_not_repeated(folder: Folder) -> N
     pem = "-----BEGIN EC PRIVATE KEY-----\n    MHcCAQEEIA\n    -----END EC PRIVATE KEY-----"
     text = f"endpoint: a.example\nclaim:\n  certificate: x\n  private_key: |\n    {pem}\n"
     (line,) = folder.problems(text)
-    assert "holds a text; the path of a file is expected" in line
+    assert "contains the text itself; the path of a file is expected" in line
     assert "MHcC" not in line
 
 
@@ -132,7 +132,7 @@ def test_a_wrong_template_name(value_problem: ValueProblem, name: str) -> None:
     [
         ("method", "CSR", 'is "CSR"; csr or keys is expected'),
         ("method", "kyes", 'is "kyes"; csr or keys is expected (did you mean keys?)'),
-        ("method", "yes", "is yes, a boolean to YAML; csr or keys is expected"),
+        ("method", "yes", "is yes, which YAML reads as a boolean; csr or keys is expected"),
         (
             "key",
             "{type: p256}",
@@ -147,9 +147,9 @@ def test_a_wrong_template_name(value_problem: ValueProblem, name: str) -> None:
         ("spread", "1.5", 'is 1.5, a number without a unit (write the unit, for example "1.5s")'),
         ("spread", "10 m", 'is "10 m", which is not a duration'),
         ("spread", "30m1h", 'is "30m1h", which is not a duration'),
-        ("spread", "8d", "is 8d, out of range: 0s to 7d"),
+        ("spread", "8d", "is 8d, which is out of range: 0s to 7d"),
         ("spread", "[1s]", "is a list; a duration is expected"),
-        ("spread", "yes", "is yes, a boolean to YAML; a duration is expected"),
+        ("spread", "yes", "is yes, which YAML reads as a boolean; a duration is expected"),
     ],
 )
 def test_a_wrong_way_of_provisioning(
@@ -161,19 +161,28 @@ def test_a_wrong_way_of_provisioning(
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("no", 'A: is no, a boolean to YAML; a string is expected (quote it: "no")'),
-        ("0123", 'A: is 0123, a number to YAML; a string is expected (quote it: "0123")'),
-        ("2026-01-02", "A: is 2026-01-02, a date or a tagged value to YAML; a string is expected"),
-        ("1.10", 'A: is 1.10, a number to YAML; a string is expected (quote it: "1.10")'),
+        ("no", 'A: is no, which YAML reads as a boolean; a string is expected (quote it: "no")'),
+        (
+            "0123",
+            'A: is 0123, which YAML reads as a number; a string is expected (quote it: "0123")',
+        ),
+        (
+            "2026-01-02",
+            "A: is 2026-01-02, which YAML reads as a date or a tagged value; a string is expected",
+        ),
+        (
+            "1.10",
+            'A: is 1.10, which YAML reads as a number; a string is expected (quote it: "1.10")',
+        ),
         ("", "A: is empty; a string is expected"),
         ("[a]", "A: is a list; a string is expected"),
-        ('"a\\tb"', "A: has a control character in it (U+0009)"),
+        ('"a\\tb"', "A: contains a control character (U+0009)"),
         ('"a\\nb"', "A: has more than one line"),
         ("{}", "A: is an empty mapping (one of: device_tree, dmi, file,"),
         ("{dim: x}", "A.dim: is not a known source (did you mean dmi?)"),
         ("{deviceTree: x}", "A.deviceTree: is not a known source (did you mean device_tree?)"),
         ("{dmi: x, mac: auto}", "A: has dmi and mac, which exclude each other (keep one"),
-        ("{mac: auto, tmeout: 1s}", "A.tmeout: is an unknown key (known here: mac)"),
+        ("{mac: auto, tmeout: 1s}", "A.tmeout: is an unknown key (known keys: mac)"),
         ("{machine_id: raw}", 'A.machine_id: is "raw"; app is expected'),
         ("{dmi: ../x}", "A.dmi: is not a field of /sys/class/dmi/id"),
         ("{device_tree: ../x}", "A.device_tree: is not a property of the device tree"),
@@ -187,16 +196,19 @@ def test_a_wrong_way_of_provisioning(
         ("{first_of: {mac: auto}}", "A.first_of: is a mapping; a list is expected"),
         (
             "{first_of: [{mac: 1}]}",
-            "A.first_of[0].mac: is 1, a number to YAML; a string is expected",
+            "A.first_of[0].mac: is 1, which YAML reads as a number; a string is expected",
         ),
         ("{command: cat /x}", 'A.command: is "cat /x"; a list is expected'),
         ("{command: []}", "A.command: has 0 entries; 1 to 64 are allowed"),
-        ("{command: [cat /x]}", "A.command[0]: has white space in it; no shell splits it"),
+        ("{command: [cat /x]}", "A.command[0]: contains white space, but no shell splits it"),
         ("{command: [bin/x]}", "A.command[0]: is a relative path"),
         ('{command: [""]}', "A.command[0]: is empty, a program's name is expected"),
-        ('{command: [a, "b\\0"]}', "A.command[1]: has a NUL character in it"),
-        ("{command: [a, 1]}", "A.command[1]: is 1, a number to YAML; a string is expected"),
-        ("{command: [a], timeout: 1h}", "A.timeout: is 1h, out of range: 100ms to 5m"),
+        ('{command: [a, "b\\0"]}', "A.command[1]: contains a NUL character"),
+        (
+            "{command: [a, 1]}",
+            "A.command[1]: is 1, which YAML reads as a number; a string is expected",
+        ),
+        ("{command: [a], timeout: 1h}", "A.timeout: is 1h, which is out of range: 100ms to 5m"),
     ],
 )
 def test_a_wrong_parameter(value_problem: ValueProblem, value: str, expected: str) -> None:
@@ -206,7 +218,7 @@ def test_a_wrong_parameter(value_problem: ValueProblem, value: str, expected: st
 
 def test_a_parameters_value_is_too_long(value_problem: ValueProblem) -> None:
     line = value_problem(f"provisioning: {{template: t, parameters: {{A: {'x' * 4097}}}}}")
-    assert "has 4097 characters, AWS IoT allows 4096" in line
+    assert "has 4097 characters; AWS IoT allows 4096" in line
     assert len(line) < 200
 
 
@@ -231,13 +243,13 @@ def test_a_command_with_all_it_may_have(folder: Folder) -> None:
     [
         ("dt/+/x", 'has the wildcard "+": a message goes to one topic'),
         ("dt/#", 'has the wildcard "#": a message goes to one topic'),
-        ("dt/{a b}", "has a placeholder that cannot be, {a b} (known are {thing}, {certificate_id}, {source}, "),
-        ("dt/{thing", "has a brace that is no placeholder's"),
-        ("dt/{}", "has a placeholder that cannot be, {}"),
-        ("a/b/c/d/e/f/g/h/i", "has 8 slashes, AWS IoT allows 7"),
-        ("é" * 129, "has 258 bytes, AWS IoT allows 256"),
+        ("dt/{a b}", "has the invalid placeholder {a b} (known are {thing}, {certificate_id}, {source}, "),
+        ("dt/{thing", "contains a brace that does not belong to a placeholder"),
+        ("dt/{}", "has the invalid placeholder {}"),
+        ("a/b/c/d/e/f/g/h/i", "has 8 slashes; AWS IoT allows 7"),
+        ("é" * 129, "has 258 bytes; AWS IoT allows 256"),
         ("", "is empty"),
-        ("a\\0b", "has a control character in it (U+0000)"),
+        ("a\\0b", "contains a control character (U+0000)"),
         ("$aws/rules/", "is empty"),
     ],
 )  # fmt: skip
@@ -266,8 +278,8 @@ def test_a_good_topic(folder: Folder, topic: str) -> None:
         ("a/#/b", 'has "#" where it cannot be'),
         ("a#", 'has "#" where it cannot be'),
         ("a/b+", 'has "+" where it cannot be'),
-        ("cmd/{-}", "has a placeholder that cannot be, {-} (known are {thing}, {certificate_id}, {source}, "),
-        ("a/b/c/d/e/f/g/h/#", "has 8 slashes, AWS IoT allows 7"),
+        ("cmd/{-}", "has the invalid placeholder {-} (known are {thing}, {certificate_id}, {source}, "),
+        ("a/b/c/d/e/f/g/h/#", "has 8 slashes; AWS IoT allows 7"),
         ("$share/g", "is not a shared subscription"),
         ("$share//a", "is not a shared subscription"),
         ("$share/+/a", "is not a shared subscription"),
@@ -305,21 +317,21 @@ def test_a_good_filter(folder: Folder, topic: str) -> None:
         ("subscriptions: [a]", '[0]: is "a"; a mapping is expected (keys: topic, qos, log, name, '),
         ("subscriptions: [{}]", '[0].topic: is missing (write, for example, topic: "cmd/{thing}/#")'),
         (f"subscriptions: [{'{topic: a},' * 51}]", "has 51 entries; 0 to 50 are allowed"),
-        ("telemetry: {sources: [{system: {interval: 10ms}}]}", "is 10ms, out of range: 1s to 7d"),
+        ("telemetry: {sources: [{system: {interval: 10ms}}]}", "is 10ms, which is out of range: 1s to 7d"),
         ("telemetry: {sources: [{sytem: {}}]}", "sources[0].sytem: is not a known source (did you mean system?)"),
         ("state_dir: null", "state_dir: is empty; a string is expected"),
-        ("state_dir: credential:x", "state_dir: cannot be a credential (name a path)"),
-        ("claim: {certificate: a, private_key: 'credential:'}", "private_key: names no credential"),
-        ("claim: {certificate: a, private_key: 'credential:../k'}", "private_key: names no credential"),
+        ("state_dir: credential:x", "state_dir: cannot be a systemd credential (name a path)"),
+        ("claim: {certificate: a, private_key: 'credential:'}", "private_key: does not name a systemd credential"),
+        ("claim: {certificate: a, private_key: 'credential:../k'}", "private_key: does not name a systemd credential"),
         ("claim: {certificate: a, private_key: 'pkcs11:token=x'}", "private_key: lacks token or object"),
-        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y?pin-value=1'}", "key: has the PIN in it"),
-        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y;slot-id=1'}", "key: has 'slot-id' where"),
+        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y?pin-value=1'}", "key: contains the PIN"),
+        ("claim: {certificate: a, private_key: 'pkcs11:token=x;object=y;slot-id=1'}", "attribute 'slot-id'"),
         ("claim: {certificate: 'pkcs11:token=x;object=y', private_key: a}",
          "certificate: cannot be in a hardware token"),
-        (r'provisioning: {template: t, key: {store: pkcs11, token: "\ud83d"}}', "token: has a control character in it"),
+        (r'provisioning: {template: t, key: {store: pkcs11, token: "\ud83d"}}', "token: contains a control character"),
         ("provisioning: {template: t, key: {store: pkcs11}}",
          "key: is in a hardware token and lacks module, token, pin_file"),
-        ("provisioning: {template: t, key: {pin_file: a}}", "key: has pin_file, which a key in a file does not take"),
+        ("provisioning: {template: t, key: {pin_file: a}}", "key: has pin_file, which a key in a file cannot have"),
         ("provisioning: {template: t, method: keys, key: {store: pkcs11, module: /m, token: t, pin_file: /p}}",
          "provisioning: lets AWS make the key"),
     ],

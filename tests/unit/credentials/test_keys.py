@@ -61,7 +61,7 @@ def test_a_request_made_elsewhere(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["rsa-1024", "ec-p224", "ec-k256"])
 def test_a_request_with_a_key_that_aws_refuses(kind: str) -> None:
     pem = making.make_csr(making.make_key(kind))
-    with pytest.raises(DeviceError, match=r"device\.csr has .* AWS IoT takes") as error:
+    with pytest.raises(DeviceError, match=r"device\.csr has .* AWS IoT accepts") as error:
         keys.read_csr(pem.encode(), "device.csr")
     assert caught(error) == ("csr-weak-key", True)
 
@@ -78,7 +78,7 @@ def test_a_request_with_a_key_of_another_kind() -> None:
     "pem", [b"", b"hello", b"\xff\x00", b"-----BEGIN CERTIFICATE REQUEST-----\n"]
 )
 def test_what_is_no_request(pem: bytes) -> None:
-    with pytest.raises(DeviceError, match=r"device\.csr holds no") as error:
+    with pytest.raises(DeviceError, match=r"device\.csr contains no") as error:
         keys.read_csr(pem, "device.csr")
     assert caught(error) == ("csr-invalid", True)
 
@@ -123,7 +123,7 @@ def test_a_key_beside_the_request_is_not_passed_on(order: int) -> None:
 
 def test_two_requests() -> None:
     two = making.make_csr(making.make_key()) + making.make_csr(making.make_key())
-    with pytest.raises(DeviceError, match="holds 2 certificate signing requests") as error:
+    with pytest.raises(DeviceError, match="contains 2 certificate signing requests") as error:
         keys.read_csr(two.encode(), "device.csr")
     assert caught(error) == ("csr-invalid", True)
 
@@ -215,29 +215,29 @@ DAMAGED = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
         (pem_file.certificate, b"a\0", "certificate-invalid", "(it is something else)", "Copy"),
         (pem_file.certificate, b"0\x82", "certificate-invalid", "(it is something else)", "Copy"),
         (pem_file.certificate, b"0\x1f", "certificate-invalid", "it looks like DER", "-inform DER"),
-        (pem_file.certificate, _EC, "certificate-invalid", "it is an EC PRIVATE KEY", "another one of the set"),
-        (pem_file.certificate, _PUBLIC, "certificate-invalid", "it is a PUBLIC KEY", "Give the private key's file"),
-        (pem_file.certificate, _LOCKED, "certificate-invalid", "it is an ENCRYPTED PRIVATE KEY", "Give the right file"),
+        (pem_file.certificate, _EC, "certificate-invalid", "it is an EC PRIVATE KEY", "another file of the set"),
+        (pem_file.certificate, _PUBLIC, "certificate-invalid", "it is a PUBLIC KEY", "Name the private key's file"),
+        (pem_file.certificate, _LOCKED, "certificate-invalid", "it is an ENCRYPTED PRIVATE KEY", "Name the right file"),
         (pem_file.private_key, b"", "key-invalid", "(it is empty)", "passphrase"),
-        (pem_file.private_key, _EC[:40], "key-invalid", "(it is cut off: -----BEGIN", "Copy the file"),
+        (pem_file.private_key, _EC[:40], "key-invalid", "(it is truncated: -----BEGIN", "Copy the file"),
         (pem_file.private_key, _SSH, "key-invalid", "it is an OPENSSH PRIVATE KEY", "umask 077; cp it "),
-        (pem_file.certificate, _SSH, "certificate-invalid", "it is an OPENSSH PRIVATE KEY", "Give the right file"),
+        (pem_file.certificate, _SSH, "certificate-invalid", "it is an OPENSSH PRIVATE KEY", "Name the right file"),
         (pem_file.certificate, _TRUSTED, "certificate-invalid", "a TRUSTED CERTIFICATE", "openssl x509 -in it"),
         (pem_file.certificate, _PKCS7, "certificate-invalid", "it is a PKCS7", "openssl pkcs7 -print_certs -in it"),
         (pem_file.certificate, _PKCS7_DER, "certificate-invalid", "like DER", "pkcs7 -print_certs -inform DER -in it"),
         (pem_file.private_key, _LOCKED, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
         (pem_file.private_key, _OLD, "key-invalid", "it is encrypted with a passphrase", "openssl pkey -in it"),
-        (pem_file.private_key, DAMAGED, "key-invalid", "it is a CERTIFICATE", "Give the certificate's file where"),
+        (pem_file.private_key, DAMAGED, "key-invalid", "it is a CERTIFICATE", "where a certificate is expected"),
         (pem_file.request, b"", "csr-invalid", "certificate signing request in PEM form (it is empty).", "Make one"),
-        (pem_file.request, DAMAGED, "csr-invalid", "in PEM form (it is a CERTIFICATE).", "Give the certificate's"),
-        (keys.read_csr, _CSR, "csr-invalid", "request in PEM form that can be read.", "Make one: openssl req"),
+        (pem_file.request, DAMAGED, "csr-invalid", "in PEM form (it is a CERTIFICATE).", "where a certificate"),
+        (keys.read_csr, _CSR, "csr-invalid", "request in PEM form.", "Make one: openssl req"),
         (certificates.read_ca, UTF16, "file-encoding", "it is text in UTF-16", "iconv"),
-        (certificates.read_ca, b"", "ca-invalid", "it holds no certificate (it is empty); ", "AmazonRootCA1"),
+        (certificates.read_ca, b"", "ca-invalid", "it contains no certificate (it is empty); ", "AmazonRootCA1"),
         (certificates.read_ca, b"0\x1f", "ca-invalid", "no certificate (it looks like DER", "x509 -inform DER -in it"),
-        (certificates.read_ca, _TRUSTED, "ca-invalid", "it holds a TRUSTED CERTIFICATE; ", "openssl x509 -in it"),
-        (certificates.read_ca, _TRUSTED + DAMAGED, "ca-invalid", "it holds a TRUSTED CERTIFICATE; ", "AmazonRootCA1"),
-        (certificates.read_ca, DAMAGED + _EC, "ca-invalid", "it holds an EC PRIVATE KEY; ", "AmazonRootCA1"),
-        (certificates.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "Get the CA file again"),
+        (certificates.read_ca, _TRUSTED, "ca-invalid", "it contains a TRUSTED CERTIFICATE; ", "openssl x509 -in it"),
+        (certificates.read_ca, _TRUSTED + DAMAGED, "ca-invalid", "contains a TRUSTED CERTIFICATE; ", "AmazonRootCA1"),
+        (certificates.read_ca, DAMAGED + _EC, "ca-invalid", "it contains an EC PRIVATE KEY; ", "AmazonRootCA1"),
+        (certificates.read_ca, DAMAGED, "ca-invalid", "Certificate 1 in it cannot be read", "the CA file again"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_something_else_says_what_it_is_and_what_to_type(
@@ -282,7 +282,9 @@ def test_a_certificate_on_no_point_of_its_curve_is_worth_nothing() -> None:
 
 
 def test_a_key_that_is_damaged_says_nothing_of_what_it_holds() -> None:
-    with pytest.raises(DeviceError, match=r"k\.key holds no readable private key") as error:
+    with pytest.raises(
+        DeviceError, match=r"k\.key contains no readable( PEM)? private key"
+    ) as error:
         keys.public_key_of_key(Secret(DAMAGED_KEY.decode()), "k.key")
     assert caught(error) == ("key-invalid", True)
 
@@ -341,7 +343,7 @@ def test_an_rsa_pss_key_is_named(tmp_path: Path) -> None:
     words, code = (
         ("it has an RSA-PSS key", "csr-weak-key")
         if is_read
-        else ("it holds no certificate signing request", "csr-invalid")
+        else ("it contains no readable certificate signing request", "csr-invalid")
     )
     with pytest.raises(DeviceError, match=words) as error:
         keys.read_csr(made, "it")
@@ -364,7 +366,7 @@ def test_a_ca_file_holds_certificates_only() -> None:
         == one + two
     )
     for wrong in (one + making.key_pem(key).decode(), "root:x:0:0", ""):
-        with pytest.raises(DeviceError, match="a CA file holds certificates only"):
+        with pytest.raises(DeviceError, match="a CA file must contain only certificates"):
             certificates.read_ca(wrong.encode(), "ca.pem")
 
 
@@ -385,7 +387,7 @@ def test_a_request_signed_with_a_broken_hash(tmp_path: Path, digest: str) -> Non
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     request = ["openssl", "req", "-new", "-key", key, "-subj", "/CN=device", f"-{digest}"]
     made = subprocess.run(request, check=True, capture_output=True).stdout
-    with pytest.raises(DeviceError, match=f"{digest.upper()}.*broken") as error:
+    with pytest.raises(DeviceError, match=f"{digest.upper()}.*not secure") as error:
         keys.read_csr(made, "device.csr")
     assert error.value.code == "csr-invalid"
     assert error.value.remedy.startswith("Sign it with SHA-256")
@@ -411,14 +413,14 @@ def test_a_certificate_whose_key_aws_refuses(
     kind: str, check: Callable[[KeyPair], object]
 ) -> None:
     key = making.make_key(kind)
-    with pytest.raises(DeviceError, match=r"c\.crt has .* AWS IoT takes") as error:
+    with pytest.raises(DeviceError, match=r"c\.crt has .* AWS IoT accepts") as error:
         check(pair(make_certificate(key), making.key_pem(key).decode()))
     assert caught(error) == ("key-invalid", True)
 
 
 def test_a_key_that_is_not_the_certificates() -> None:
     other = making.key_pem(making.make_key()).decode()
-    with pytest.raises(DeviceError, match=r"k\.key is not that of .* c\.crt") as error:
+    with pytest.raises(DeviceError, match=r"k\.key does not belong to .* c\.crt") as error:
         certificates.check_pair(pair(make_certificate(making.make_key()), other))
     assert caught(error) == ("key-mismatch", True)
 
@@ -426,7 +428,9 @@ def test_a_key_that_is_not_the_certificates() -> None:
 def test_a_truncated_key_and_what_it_does_not_say() -> None:
     key = making.make_key()
     pem = making.key_pem(key).decode()
-    with pytest.raises(DeviceError, match=r"k\.key holds no readable private key") as error:
+    with pytest.raises(
+        DeviceError, match=r"k\.key contains no readable( PEM)? private key"
+    ) as error:
         certificates.check_pair(pair(make_certificate(key), pem[:90]))
     assert caught(error) == ("key-invalid", True)
     assert error.value.__cause__ is None
@@ -447,7 +451,7 @@ def test_an_encrypted_key() -> None:
 
 @pytest.mark.parametrize("text", ["", "hello", "-----BEGIN CERTIFICATE-----\nMIIB"])
 def test_what_is_no_certificate(text: str) -> None:
-    with pytest.raises(DeviceError, match=r"c\.crt holds no readable certificate") as error:
+    with pytest.raises(DeviceError, match=r"c\.crt contains no readable certificate") as error:
         certificates.public_key_of_certificate(text, "c.crt")
     assert caught(error) == ("certificate-invalid", True)
 

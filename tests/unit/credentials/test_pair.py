@@ -74,4 +74,4 @@ def test_what_the_agents_user_may_not_read_is_told_how_it_may(tmp_path: Path) ->
     )
     with pytest.raises(DeviceError, match="Is a directory") as caught:
         read_text(tmp_path, "it")
-    assert caught.value.remedy == "Give the path of the file itself."
+    assert caught.value.remedy == "Name the file itself."

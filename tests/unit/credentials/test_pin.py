@@ -60,10 +60,10 @@ def test_what_can_be_a_pin(token: HardwareToken, data: bytes) -> None:
         (b"", "is empty"),
         (b"\n \n", "is empty"),
         (b"\xef\xbb\xbf\n", "is empty"),
-        ("4321".encode("utf-16"), "is UTF-16, or no text"),
-        (b"\xfe\xff\x004", "is UTF-16, or no text"),
-        (b"4\x00321", "is UTF-16, or no text"),
-        (b"4321\n8765\n", "holds more than one line"),
+        ("4321".encode("utf-16"), "is UTF-16, or not text"),
+        (b"\xfe\xff\x004", "is UTF-16, or not text"),
+        (b"4\x00321", "is UTF-16, or not text"),
+        (b"4321\n8765\n", "has more than one line"),
     ],
 )
 def test_what_cannot_be_one_is_not_tried(token: HardwareToken, data: bytes, words: str) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there(token: HardwareToken) -> None:
 def test_a_wrong_one_is_given_once(token: HardwareToken, code: int) -> None:
     session = Session()
     session.code = code
-    for words in ("is wrong", "was refused before and is not tried again"):
+    for words in ("is wrong", "was refused before, so it is not tried again"):
         with pytest.raises(DeviceError, match=words) as caught:
             pin.log_in(session, token)
         assert caught.value.code == "pin-wrong"
@@ -176,8 +176,8 @@ def test_the_token_of_the_label_is_taken_whatever_the_others_are(token: Hardware
             "hardware-token-ambiguous",
             "2 hardware tokens",
         ),
-        ([(2, "", 0), (3, "a", 0), (4, "b", 0)], "hardware-token-missing", "knows: 'a', 'b'."),
-        ([(2, "", 0)], "hardware-token-missing", "/lib/x.so knows: none."),
+        ([(2, "", 0), (3, "a", 0), (4, "b", 0)], "hardware-token-missing", "shows: 'a', 'b'."),
+        ([(2, "", 0)], "hardware-token-missing", "/lib/x.so shows: none."),
         ([], "hardware-token-missing", "no hardware token 'the fleet'"),
     ],
 )

@@ -69,7 +69,7 @@ def test_root_loads_no_module_that_another_user_could_exchange(tmp_path: Path) -
     for owner, mode in ((NOBODY, 0o644), (0, 0o666)):
         os.chown(module, owner, owner)
         module.chmod(mode)
-        with pytest.raises(ModuleError, match="only what is root's alone"):
+        with pytest.raises(ModuleError, match="root loads only files that root alone can change"):
             Module.load(str(module))
 
 

@@ -72,7 +72,9 @@ def test_after_an_hour_it_may_have_been_away_unseen(
     assert watched.look() is None
     assert watched.look(3599) is None
     assert watched.look(1) is Ending.RESTART
-    assert milestones(caplog) == ["the hardware token answers, and may have been away unseen"]
+    assert milestones(caplog) == [
+        "the hardware token answers, but may have been unplugged meanwhile"
+    ]
 
 
 def test_a_key_in_a_file_is_not_looked_after() -> None:

@@ -53,7 +53,7 @@ def test_it_reads_nothing(tree: Tree) -> None:
         ("printf 'one\\n\\033[31mtwo\\n\\n' >&2; exit 1", "ended with exit status 1: ?[31mtwo"),
         ("exit 1", "ended with exit status 1"),
         ("kill -SEGV $$", "was killed by SIGSEGV"),
-        ("printf '\\377'", "prints what is not UTF-8"),
+        ("printf '\\377'", "prints something that is not UTF-8"),
         ("echo a; echo b", "has more than one line"),
         ("true", "is empty"),
         ("echo N/A", 'has the placeholder "N/A"'),

@@ -27,13 +27,13 @@ def test_auto_passes_over_what_is_no_ethernet(tree: Tree) -> None:
 
 
 def test_auto_without_a_physical_interface_lists_what_there_is(tree: Tree) -> None:
-    assert tree.reason(AUTO) == "mac:auto finds no physical interface (there are: none)"
+    assert tree.reason(AUTO) == "mac:auto finds no physical interface (interfaces: none)"
     tree.interface("lo", 1, "00:00:00:00:00:00", physical=False)
-    assert tree.reason(AUTO) == "mac:auto finds no physical interface (there are: lo)"
+    assert tree.reason(AUTO) == "mac:auto finds no physical interface (interfaces: lo)"
 
 
 def test_an_interface_that_is_not_there(tree: Tree) -> None:
-    assert tree.reason(Mac(mac="eth1")) == "mac:eth1 has no address: no such interface"
+    assert tree.reason(Mac(mac="eth1")) == "mac:eth1 has no address: the interface does not exist"
 
 
 def test_a_locally_administered_address_gets_a_warning(tree: Tree) -> None:
@@ -48,15 +48,15 @@ def test_a_locally_administered_address_gets_a_warning(tree: Tree) -> None:
 def test_a_random_address_is_refused(tree: Tree) -> None:
     folder = tree.interface("eth0", 2, "02:fc:00:00:00:01")
     (folder / "addr_assign_type").write_text("1\n")
-    assert tree.reason(AUTO) == "mac:eth0 has a random address, another one after each boot"
+    assert tree.reason(AUTO) == "mac:eth0 has a random address, which changes at each boot"
 
 
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
         ("00:00:00:00:00:00", 'mac:eth0 has the placeholder "00:00:00:00:00:00"'),
-        ("ff:ff:ff:ff:ff:ff", "mac:eth0 has the address of a group, ff:ff:ff:ff:ff:ff"),
-        ("01:00:5e:00:00:01", "mac:eth0 has the address of a group, 01:00:5e:00:00:01"),
+        ("ff:ff:ff:ff:ff:ff", "mac:eth0 has a multicast address, ff:ff:ff:ff:ff:ff"),
+        ("01:00:5e:00:00:01", "mac:eth0 has a multicast address, 01:00:5e:00:00:01"),
         ("10.0.0.1", "mac:eth0 has no Ethernet address"),
         ("", "mac:eth0 has no Ethernet address"),
     ],

@@ -81,9 +81,9 @@ def test_a_literal_may_be_what_would_be_a_placeholder_elsewhere(tree: Tree) -> N
         ("  \n", "env:A is empty"),
         ("To Be Filled By O.E.M.", 'env:A has the placeholder "To Be Filled By O.E.M."'),
         ("a\nb", "env:A has more than one line"),
-        ("a\x07b", "env:A has a control character in it (U+0007)"),
-        ("a\udcff", "env:A has a control character in it (U+DCFF)"),
-        ("ab" * 2049, "env:A has 4098 characters, AWS IoT allows 4096"),
+        ("a\x07b", "env:A contains a control character (U+0007)"),
+        ("a\udcff", "env:A contains a control character (U+DCFF)"),
+        ("ab" * 2049, "env:A has 4098 characters; AWS IoT allows 4096"),
     ],
 )
 def test_a_value_that_cannot_be_sent(tree: Tree, text: str, reason: str) -> None:

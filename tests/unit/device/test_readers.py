@@ -17,7 +17,7 @@ def test_a_files_text_without_the_white_space_around_it(tree: Tree) -> None:
     ("content", "reason"),
     [
         (b"\xff", "file:/f is not UTF-8: byte 0xFF"),
-        (b"a" * 20_000, "file:/f is bigger than 16384 bytes"),
+        (b"a" * 20_000, "file:/f is larger than 16384 bytes"),
         (b"a\nb\n", "file:/f has more than one line"),
         (b" \n", "file:/f is empty"),
     ],
@@ -70,7 +70,7 @@ def test_a_field_for_root_alone_says_how_to_pass_it_on() -> None:
         tree.write("sys/class/dmi/id/product_serial", "SN-1\n").chmod(0)
         with as_nobody():
             reason = tree.reason(Dmi(dmi="product_serial"))
-    assert reason.startswith("dmi:product_serial is readable for root alone")
+    assert reason.startswith("dmi:product_serial can be read only by root")
     assert "LoadCredential=dmi-product_serial:/sys/class/dmi/id/product_serial" in reason
     assert "{file: credential:dmi-product_serial}" in reason
 
@@ -86,9 +86,9 @@ def test_a_property_of_the_device_tree_without_its_nul(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x00\x00\x00\x01", "is binary data, not a text"),
+        (b"\x00\x00\x00\x01", "is binary data, not text"),
         (b"\x00\x00\xd0\x0d", "is not UTF-8: byte 0xD0"),
-        (b"one\0two\0", "is a list, one text is expected"),
+        (b"one\0two\0", "is a list; a single text is expected"),
         (b"\0", "is empty"),
     ],
 )

@@ -60,5 +60,5 @@ def test_a_configuration_that_he_may_not_read(
     assert status == 78
     said = capsys.readouterr().err
     assert "cannot be read by this user" in said
-    assert "Run the same as root, with sudo" in said
+    assert "Run the same command as root, with sudo" in said
     assert "Correct it" not in said

@@ -118,11 +118,11 @@ def test_key_and_certificate_go_a_link_with_its_target(tmp_path: Path) -> None:
 def test_nothing_is_deleted_where_others_may_exchange_it(tmp_path: Path) -> None:
     claim = make_claim(tmp_path / "claim")
     (tmp_path / "claim").chmod(0o777)
-    with pytest.raises(DeviceError, match="Others may write"):
+    with pytest.raises(DeviceError, match="Users other than root can write"):
         claim_removal.plan(claim)
     (tmp_path / "claim").chmod(0o755)
     os.chown(tmp_path / "claim", 1, 1)
-    with pytest.raises(DeviceError, match="Others may write"):
+    with pytest.raises(DeviceError, match="Users other than root can write"):
         claim_removal.plan(claim)
 
 
@@ -137,7 +137,7 @@ def test_no_link_is_followed_out_of_a_folder_of_the_agents_group(
     Path(claim.private_key).symlink_to(victim)
     os.chown(tmp_path / place, 0, 65534)
     (tmp_path / place).chmod(0o770)
-    with pytest.raises(DeviceError, match="Others may write"):
+    with pytest.raises(DeviceError, match="Users other than root can write"):
         claim_removal.plan(claim)
     assert victim.exists()
 

@@ -151,7 +151,7 @@ def test_who_comes_while_no_descriptor_is_left_waits_and_is_let_in_later(tmp_pat
             act(mailbox)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert said == [None, f"cannot take connections on {path}: Too many open files"]
+        assert said == [None, f"cannot accept connections on {path}: Too many open files"]
         assert not listener.is_open
         assert path.is_socket()
         clock.go(RETRY)

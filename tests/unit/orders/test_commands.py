@@ -189,8 +189,8 @@ def test_refused_commands_that_aws_never_answers_do_not_keep_other_messages_away
     assert device.acknowledged == [*names[:3], names[-1]]
 
 
-UNNAMED = "its payload has no member `operation` that is a text"
-NOT_JSON = "its payload is not of type application/json, so that it has no member `operation`"
+UNNAMED = "its payload has no member `operation` that is a string"
+NOT_JSON = "its payload is not of type application/json, so it has no member `operation`"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_what_no_program_can_be_given_is_rejected_and_not_left_out(
     device.request("e-1", {"operation": "lock", "arguments": given})
     ((_, values),) = device.hears()
     assert values["statusReason"]["reasonDescription"] == (
-        "its arguments are no list of texts that a program can take"
+        "its arguments are not a list of strings that a program can take"
     )
     assert not (tmp_path / "log").exists()
 
@@ -279,7 +279,7 @@ def test_one_whose_time_is_over_before_its_turn_is_not_begun(
         "status": "TIMED_OUT",
         "statusReason": {
             "reasonCode": "TIMEOUT",
-            "reasonDescription": "its time was over before its turn came",
+            "reasonDescription": "its time limit was over before its turn came",
         },
     }
 

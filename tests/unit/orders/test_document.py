@@ -85,13 +85,13 @@ def test_steps_and_the_final_one() -> None:
         ({"steps": ["x"]}, 'a step has no "action"'),
         ({"steps": [{"action": []}]}, 'a step has no "action"'),
         ({"steps": [step(), {}]}, 'a step has no "action"'),
-        ({"steps": [step(type="runRocket")]}, '"it" is of a type that is not known: runRocket'),
-        ({"steps": [step(None)]}, '"it" names no handler'),
-        ({"steps": [step("")]}, '"it" names no handler'),
-        ({"steps": [step(input=7)]}, '"it" names no handler'),
+        ({"steps": [step(type="runRocket")]}, '"it" has an unknown type: runRocket'),
+        ({"steps": [step(None)]}, '"it" does not name a handler'),
+        ({"steps": [step("")]}, '"it" does not name a handler'),
+        ({"steps": [step(input=7)]}, '"it" does not name a handler'),
         ({"steps": [step("unknown")]}, 'the handler "unknown" is not in jobs.operations'),
         ({"steps": [step("unknown", name="")]}, 'the handler "unknown"'),
-        ({"steps": [step(None, name="")]}, 'the step "step" names no handler'),
+        ({"steps": [step(None, name="")]}, 'the step "step" does not name a handler'),
     ],
 )
 def test_what_is_not_understood_is_named(given: Mapping[str, Any] | None, words: str) -> None:
@@ -124,11 +124,11 @@ def test_arguments(given: object, arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("given", [{}, {"a": 1}, [[]], [{}], ["a", None]])
 def test_arguments_that_are_no_texts(given: object) -> None:
-    assert 'arguments of "it" are no list' in why(
+    assert 'arguments of "it" are not a list' in why(
         {"steps": [step(input={"handler": "update", "args": given})]}
     )
     zero = step(input={"handler": "update", "args": ["a", "b\0"]})
-    assert 'arguments of "it" are no list' in why({"steps": [zero]})
+    assert 'arguments of "it" are not a list' in why({"steps": [zero]})
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_command_is_run_where_that_is_allowed() -> None:
     found = only({"steps": [command("touch,/tmp/a b")]}, allowed)
     assert (found.handler, found.arguments) == (None, ("touch", "/tmp/a b"))
     assert (found.name, found.user) == ("it", "otto")
-    assert "jobs: {run_command: true} only" in why({"steps": [command("touch,x")]})
+    assert "only with jobs: {run_command: true}" in why({"steps": [command("touch,x")]})
     for words in (None, "", ",", "touch /tmp/a", "a\tb,c", 7):
         assert '"it" has no command' in why({"steps": [command(words)]}, allowed)
 
@@ -199,11 +199,11 @@ def test_a_job_for_a_device_like_this_one() -> None:
     ("conditions", "words"),
     [
         ({}, '"conditions" is not a list'),
-        (["x"], 'a condition is not understood: "x"'),
-        ([condition(7, "x")], "not understood"),
-        ([{"key": "thing", "value": "pump-7"}], "not understood"),
-        ([condition("thing", "pump-7", type="like")], "not understood"),
-        ([condition("color", "red")], 'known of the condition "color": known are site, thing'),
+        (["x"], 'a condition is not valid: "x"'),
+        ([condition(7, "x")], "not valid"),
+        ([{"key": "thing", "value": "pump-7"}], "not valid"),
+        ([condition("thing", "pump-7", type="like")], "not valid"),
+        ([condition("color", "red")], 'the condition "color" is unknown; known are site, thing'),
         (
             [condition("thing", "pump-7"), condition("site", "south")],
             'not met: site is "north" here',

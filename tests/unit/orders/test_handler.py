@@ -177,7 +177,7 @@ def test_the_origin_of_an_order_hears_of_it_and_one_that_nobody_serves_is_forgot
     board: Board, caplog: pytest.LogCaptureFixture
 ) -> None:
     board.give("write", "x", COMMAND)
-    assert "write: an outcome cannot be reported: commands are switched off" in caplog.text
+    assert "write: an outcome cannot be reported, because commands are switched off" in caplog.text
     assert (board.files("write"), board.reported) == ([], [])
     assert board.bench.shared.last[-1]["handler"] == "write"
 
@@ -201,7 +201,7 @@ def test_what_is_refused_is_counted_shown_and_no_problem(
 ) -> None:
     before = clocks.text(board.bench.clock.wall())
     assert board.give("ask", "a", payload=bytes(10))
-    reason = "it has 10 bytes, 9 are allowed"
+    reason = "it has 10 bytes; 9 are allowed"
     assert board.said == [("a", "too-large")]
     counters = board["ask"].counters
     assert (counters.refused, counters.failed, counters.last_error) == (1, 0, reason)
@@ -230,7 +230,7 @@ def test_where_nothing_comes_again_nothing_is_held(board: Board) -> None:
     order = Order(payload=b"", identity="x", origin=JOB)
     assert board["ask"].take(order, lambda: None, will_repeat=False)
     assert board.said == [("x", "busy")]
-    assert board["ask"].counters.last_error == "2 orders wait already"
+    assert board["ask"].counters.last_error == "2 orders are already waiting"
 
 
 # Canceled -------------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_after_its_end_what_waited_goes_on_and_what_was_begun_is_known_to_have_b
     assert board.bench.problems == {}, "it is nobody's fault"
     assert handler.counters.failed == 1
     assert handler.counters.last_error == (
-        "the agent ended while it was carried out; it is not begun again"
+        "the agent ended while it was carried out; it is not started again"
     )
 
 

@@ -125,7 +125,7 @@ def test_a_helper_that_is_not_there_is_named_with_what_to_type(
     bench.send("cmd")
     (answer,) = bench.answered()
     assert answer.said["error"] == "no-helper"
-    assert "cannot ask the helper at" in bench.problems["handler-failed h"]
+    assert "cannot reach the helper at" in bench.problems["handler-failed h"]
     (problem,) = bench.health.problems
     assert problem.remedy == "Enable the helper: systemctl enable --now fleet-agent-helper.socket"
 
@@ -211,7 +211,7 @@ def test_what_the_helper_does_not_know_any_more_has_failed(
     connection, _ = helper.accept()
     say(connection, {"outcome": "unknown"})
     (answer,) = bench.answered()
-    assert answer.said["reason"] == "the helper does not know what became of restart-service"
+    assert answer.said["reason"] == "the helper does not know how restart-service ended"
 
 
 def test_what_cannot_be_noted_is_not_begun(
@@ -337,7 +337,7 @@ def test_more_arguments_than_a_line_carries_are_refused(
     (found,) = outcomes
     assert (found.error, found.was_begun) == ("too-large", False)
     assert found.reason.startswith("its arguments have 65")
-    assert found.reason.endswith(" bytes, 65536 are allowed")
+    assert found.reason.endswith(" bytes; 65536 are allowed")
     assert not helper.has_caller()
     work.begin(
         Order(payload=b"", id="a1", bound=bound(0.0, bench.clock), arguments=("y",)),

@@ -127,19 +127,19 @@ def nested(depth: int, document: dict[str, Any]) -> dict[str, Any]:
         (nested(80, {"operation": "log"}), "the job document is not a JSON object, or is nested too deeply"),
         (nested(500, {}), "the job document is not a JSON object, or is nested too deeply"),
         *(
-            (managed("A", "log", *wrong), 'the arguments of "A" are no list of texts that a program can take')
+            (managed("A", "log", *wrong), 'the arguments of "A" are not a list of strings that a program can take')
             for wrong in UNFIT
         ),
         (managed("A", "other.sh"), 'the handler "other.sh" is not in jobs.operations'),
         ({"steps": []}, '"steps" is not a list of 1 to 100'),
-        ({"steps": [{"action": {"name": "A", "type": "x"}}]}, 'the step "A" is of a type that is not known: x'),
+        ({"steps": [{"action": {"name": "A", "type": "x"}}]}, 'the step "A" has an unknown type: x'),
         (
             {"steps": [{"action": {"name": "A", "type": "runCommand", "input": {"command": "touch,/x"}}}]},
-            'the step "A" runs a command, which this device allows with jobs: {run_command: true} only',
+            'the step "A" runs a command, which this device allows only with jobs: {run_command: true}',
         ),
         (
             {"steps": [*steps(("A", "log", ()), runAsUser="nobody-else")]},
-            'the step "A" is to run as nobody-else, and here it runs as root',
+            'the step "A" should run as nobody-else, but this agent runs as root',
         ),
         (
             managed("A", "log", conditions=[{"key": "site", "value": ["York"], "type": "stringEqual"}]),
@@ -147,7 +147,7 @@ def nested(depth: int, document: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             managed("A", "log", conditions=[{"key": "size", "value": ["York"]}]),
-            'nothing is known of the condition "size": known are architecture, operatingSystem, site, thingName',
+            'the condition "size" is unknown; known are architecture, operatingSystem, site, thingName',
         ),
     ],
 )  # fmt: skip
@@ -251,7 +251,7 @@ def test_what_a_kill_interrupts_is_not_begun_again_and_what_waited_goes_on(
     device.turn(lambda: after.status == "SUCCEEDED")
     assert (job.status, job.details["reason"]) == (
         "FAILED",
-        "the agent ended while it was carried out; it is not begun again",
+        "the agent ended while it was carried out; it is not started again",
     )
     assert len(pids(tmp_path)) == 2
 
@@ -571,7 +571,7 @@ def test_a_step_that_was_begun_and_of_which_nothing_is_known_is_not_begun_again(
     order = Order(payload=b"before", identity="job:j1:1:0", origin=JOB)
     asking.registry.named("write").take(order, lambda: None)
     status, details = asking.does(WRITE)
-    assert (status, details["reason"]) == ("FAILED", "what became of it is not known any more")
+    assert (status, details["reason"]) == ("FAILED", "its outcome is no longer known")
     assert (tmp_path / "written").read_bytes() == b"before"
 
 
@@ -602,7 +602,7 @@ def test_a_disk_that_takes_nothing_does_not_keep_a_job_from_being_done(
     assert asking.does(WRITE)[0] == "SUCCEEDED"
     (problem,) = asking.health.problems
     assert problem.kind.code == "orders-not-kept"
-    assert problem.title.startswith("Orders do not survive a restart for now. Cannot ")
+    assert problem.title.startswith("For now, orders do not survive a restart. Cannot ")
     assert problem.remedy
     lines = [line for line in caplog.records if "do not survive" in line.getMessage()]
     assert lines

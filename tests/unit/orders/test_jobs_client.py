@@ -223,7 +223,7 @@ def test_each_report_says_which_version_it_is_about(reports: Reports, talk: Talk
     reports.progress()
     talk.hears("rejected", code="InvalidRequest")
     reports.progress(stepTimeoutInMinutes=2)
-    assert talk.last == expected, "it is not known any more"
+    assert talk.last == expected, "its outcome is no longer known"
     talk.hears()
     reports.progress(stepTimeoutInMinutes=2)
     assert talk.last == expected, "nor does it become known by one more"

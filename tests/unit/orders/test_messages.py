@@ -163,7 +163,7 @@ def test_a_flood_of_what_nobody_asked_for_is_a_line_a_minute(
         bench.clock.go(pause)
         bench.send("a\nb", b"123")
     words = "a message that no subscription matches, on a\\nb (3 bytes)"
-    since = ", 3 since the last such line", ", 2 since the last such line", ""
+    since = ", 3 more since the last such line", ", 2 more since the last such line", ""
     assert caplog.messages == [words, *(words + more for more in since)]
     assert bench.health.traffic.messages_unmatched == 7
 

@@ -305,7 +305,9 @@ def test_a_move_that_another_certificate_came_before_has_failed_and_does_not_com
         moving.live()
         moving.connect()
         assert orders(moving) == 1
-    reason = "move-overtaken: another certificate came first, and this device is not at there."
+    reason = (
+        "move-overtaken: the certificate was replaced meanwhile, and this device is not at there."
+    )
     assert job.said[-1] == ("FAILED", {"from": OLD, "certificate": NEW, "reason": reason})
     assert moving.move is not None
     assert (moving.move.destination, moving.move.moved()) == (None, [])
@@ -323,19 +325,19 @@ def test_a_move_that_failed_for_a_message_is_not_the_jobs_failure(moving: Device
 
 
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
-    "elsewhere": (move("elsewhere"), "move-not-allowed: `move.allowed` does not name 'elsewhere'."),
+    "elsewhere": (move("elsewhere"), "move-not-allowed: 'elsewhere' is not in `move.allowed`."),
     "a name in two lines": (move("the\nre"), "move-not-allowed"),
     "an empty name": (move(""), "move-not-allowed"),
-    "where it is": (move("here"), "moved-already: this device is at here already."),
-    "a number": (move(5), "move-invalid: `to` is not the name"),
-    "null": (move(None), "move-invalid: `to` is not the name"),
-    "a list": (move(["there"]), "move-invalid: `to` is not the name"),
-    "no destination": ({"operation": "move"}, "move-invalid: `to` is not the name"),
-    "whence alone": ({"operation": "move", "from": OLD}, "move-invalid: an order names a destination"),
-    "a long name of a member": ({**move(), "x" * 65: 1}, "and not `" + "x" * 64 + " … (65 bytes)`"),
-    "a long name": (move("x" * 65), "does not name '" + "x" * 64 + " … (65 bytes)'"),
-    "an address": ({**move(), "endpoint": "evil.example"}, "carries nothing else, and not `endpoint`"),
-    "what a rotation says": ({**move(), "from": OLD}, "and not `from`"),
+    "where it is": (move("here"), "moved-already: this device is already at here."),
+    "a number": (move(5), "move-invalid: `to` does not name"),
+    "null": (move(None), "move-invalid: `to` does not name"),
+    "a list": (move(["there"]), "move-invalid: `to` does not name"),
+    "no destination": ({"operation": "move"}, "move-invalid: `to` does not name"),
+    "whence alone": ({"operation": "move", "from": OLD}, "move-invalid: an order contains only a destination"),
+    "a long name of a member": ({**move(), "x" * 65: 1}, "this one has `" + "x" * 64 + " … (65 bytes)`"),
+    "a long name": (move("x" * 65), "'" + "x" * 64 + " … (65 bytes)'"),
+    "an address": ({**move(), "endpoint": "evil.example"}, "this one has `endpoint`"),
+    "what a rotation says": ({**move(), "from": OLD}, "this one has `from`"),
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ def test_what_it_prints_does_not_come_between_the_answers(worker: Worker) -> Non
 def test_one_that_takes_too_long_or_dies_is_an_error_and_the_next_call_works(
     worker: Worker,
 ) -> None:
-    with pytest.raises(TemporaryError, match="its time was over"):
+    with pytest.raises(TemporaryError, match="its time limit was over"):
         Worker(limit=0.3).call(signal.pause)
     with pytest.raises(TemporaryError, match="gave no answer"):
         worker.call(os._exit, 1)

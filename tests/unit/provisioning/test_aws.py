@@ -241,7 +241,7 @@ def code_of_all(code: int) -> Callable[[Bench], None]:
     ("happens", "kind", "code", "words"),
     [
         (code_of_all(135), NotAllowedError, "not-allowed", f"iot:Subscribe on topicfilter/{REGISTER}/*"),
-        (code_of_all(151), TemporaryError, "server-busy", "reply topics for now: SUBACK 151"),
+        (code_of_all(151), TemporaryError, "server-busy", "reply topics: SUBACK 151"),
         (lambda bench: bench.session.suback({"x": 0}, "NO: no"), UnreachableError, "subscribe-failed", "NO: no"),
         (lambda _: None, UnreachableError, "answer-missing", "not acknowledge"),
         # Not a refusal of something that was published.

@@ -106,7 +106,7 @@ def test_one_of_tomorrow_means_that_the_clock_is_wrong(bench: Bench) -> None:
     bench.clock.now -= 11
     title = bench.fails(UnreachableError).title
     assert "cannot be right before" in title
-    assert f", when the certificate in {claim().certificate_file} begins" in title
+    assert f", when the certificate in {claim().certificate_file} becomes valid" in title
     assert bench.made_with == []
     assert bench.watch.seconds_left() > 0
 
@@ -117,7 +117,7 @@ def test_one_of_yesterday_is_expired_unless_the_clock_is_in_doubt(bench: Bench) 
     assert error.code == "claim-expired"
     assert "claim.crt expired" in error.title
     bench.clock.synchronised = False
-    assert "looks out of date" in bench.fails(UnreachableError).title
+    assert "by which a certificate is not valid" in bench.fails(UnreachableError).title
     assert bench.watch.seconds_left() > 60
     assert bench.made_with == []
 

@@ -43,7 +43,9 @@ def test_1970_is_waited_for_without_end_and_over_when_time_arrives(
 
 def test_a_claim_of_tomorrow_says_that_today_is_wrong(watch: ClockWatch, clock: FakeClock) -> None:
     dates = Validity(not_before=NOW + 86_400, not_after=NOW + 2 * 86_400)
-    with pytest.raises(UnreachableError, match=r"when the certificate in claim\.pem begins"):
+    with pytest.raises(
+        UnreachableError, match=r"when the certificate in claim\.pem becomes valid"
+    ):
         watch.has_expired(dates, "claim.pem")
     assert watch.seconds_left() == math.inf
     assert watch.is_doubtful

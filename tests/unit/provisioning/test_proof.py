@@ -145,5 +145,5 @@ def test_where_nothing_is_published_any_word_to_a_subscription_will_do(
     bench = Bench(Trial(subscription=subscription), code)
     proven = bench.prove()
     assert bench.session.asked == [((asked, 1),)]
-    assert proven.how == "a session as pump-7, which publishes nothing yet"
+    assert proven.how == "a session as pump-7, which does not publish anything yet"
     assert proven.refused is None

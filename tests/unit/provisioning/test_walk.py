@@ -324,7 +324,7 @@ class Walk(RuleBasedStateMachine):
             case "well":
                 return Proven(session=cast("Session", FakeSession()), how="a session")
             case "refused":
-                raise RefusedError("No.", remedy="Look at the policy.", code="not-allowed")
+                raise RefusedError("No.", remedy="Check the policy.", code="not-allowed")
             case "foreign":
                 raise TemporaryError("Busy.", remedy="Wait.", code="server-busy")
             case _:
@@ -389,7 +389,7 @@ def public_key_of(csr: str | None) -> Any:
 
 
 def no_answer() -> UnreachableError:
-    return UnreachableError("No answer.", remedy="It is tried again.", code="answer-missing")
+    return UnreachableError("No answer.", remedy="The agent tries again.", code="answer-missing")
 
 
 MANY = settings(

@@ -159,7 +159,7 @@ def test_to_be_thrown_out_again_and_again_is_a_problem_until_it_is_calm(
     ("cause", "words"),
     [
         (Cause.HANG_UP, "the server, which closed it without a reason"),
-        (Cause.LATE, "a time-out: the server did not answer a ping"),
+        (Cause.LATE, "a timeout: the server did not answer a ping"),
         (Cause.CLOSED, "X: x"),
         (Cause.OTHER, "X: x"),
     ],
@@ -267,9 +267,9 @@ def test_a_server_whose_certificate_is_out_of_date_may_be_our_clocks_doing(
 def test_what_the_server_takes_less_of_is_said(bench: Bench) -> None:
     limits = Limits(qos=0, can_retain=False, expiry=60)
     bench.connectivity.connected(Connected(session=bench.line, rejoined=False, limits=limits))
-    for words in ("broker keeps no retained", "; it keeps what", "60 s", "3600 s"):
+    for words in ("broker does not keep retained", "; it keeps messages", "60 s", "3600 s"):
         assert words in bench.problems["server-limits"]
-    assert "broker takes no messages of QoS 1" in bench.problems["qos-missing"]
+    assert "broker does not accept messages with QoS 1" in bench.problems["qos-missing"]
     enough = Limits(qos=1, can_retain=True, expiry=3600)
     bench.connectivity.connected(Connected(session=bench.line, rejoined=False, limits=enough))
     assert bench.problems == {}

@@ -62,7 +62,7 @@ def test_a_device_that_may_not_connect_gets_its_statement(session: Quiet) -> Non
     assert "arn:aws:iot:eu-central-1" in error.remedy
     assert "last will" not in error.remedy
     # Where its thing was deleted the statement would be the wrong cure.
-    statement, _, attached = error.remedy.partition(" A policy's variables")
+    statement, _, attached = error.remedy.partition(" Policy variables")
     assert attached.endswith("aws iot list-principal-things --principal CERTIFICATE-ARN")
     session.upkeep = Upkeep(will=Outgoing(topic="presence/pump", payload=b"down"))
     remedy = explain(session, 135).remedy
@@ -105,7 +105,7 @@ def test_a_refusal_has_the_servers_own_words(
 @pytest.mark.parametrize(
     ("cause", "kind", "slug", "words"),
     [
-        (Cause.HANG_UP, RefusedError, CONNECT_UNANSWERED, "hangs up on the certificate in c"),
+        (Cause.HANG_UP, RefusedError, CONNECT_UNANSWERED, "closes the connection on the certificate in c"),
         (Cause.NO_MQTT_5, UnreachableError, "mqtt-5-missing", "does not speak MQTT 5: X: x."),
         (Cause.SLOW_TLS, UnreachableError, "endpoint-silent", "handshake: X: x."),
         (Cause.CLOSED, UnreachableError, CONNECT_CLOSED, "No MQTT connection"),

@@ -52,10 +52,10 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [step.stage for step in steps] == [Stage.NAME, Stage.PORT, Stage.TLS]
     assert all(step.error is None for step in steps)
     name, answers, secured = (step.seen for step in steps)
-    assert name.startswith("localhost is ")
+    assert name.startswith("localhost has the address ")
     assert "127.0.0.1" in name
     assert answers == f"TCP {port} answers."
-    assert secured == f"TLSv1.3: chain and name of localhost:{port} are fine."
+    assert secured == f"TLSv1.3: chain and name of localhost:{port} are right."
 
 
 def test_it_ends_with_the_first_failure(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_service_without_tls_is_called_that(tmp_path: Path, answer: bytes) -> 
         found = probe.first_failure(route(port, server.certificate), pair, 1.8e9)
     assert found is not None
     assert (found.code, found.exit_status) == ("endpoint-no-tls", Exit.UNREACHABLE)
-    assert found.title == f"What answers at localhost:{port} speaks no TLS."
+    assert found.title == f"Whatever answers at localhost:{port} does not speak TLS."
 
 
 @pytest.mark.parametrize(
@@ -195,8 +195,8 @@ def test_a_server_that_is_not_trusted_is_named_with_ca_file_and_issuer(
     issued = f'"{common_name.value!s}"'
     assert f"localhost:{port}" in error.title
     if name == "localhost":
-        assert "does not vouch for" in error.title
-        assert error.title.endswith(f"; missing is the CA {issued}.")
+        assert "cannot be verified with" in error.title
+        assert error.title.endswith(f"; the CA {issued} is missing.")
     else:
         assert "is not for that name: Hostname mismatch" in error.title
         assert f"'localhost' (issued by {issued}, trusted by the CA in " in error.title
@@ -210,7 +210,10 @@ def test_an_issuer_that_cannot_be_seen_is_not_named(
     server = make_pair(tmp_path / "server", name="localhost")
     with tls_server(server, then=then) as port:
         found = failure(route(port, make_pair(tmp_path / "other").certificate))
-    assert re.search(r"does not vouch for localhost:\d+: self.signed certificate\.$", found.title)
+    assert re.search(
+        r"localhost:\d+ cannot be verified with the CA in .*: self.signed certificate\.$",
+        found.title,
+    )
 
 
 def test_the_issuer_is_that_of_the_topmost_certificate_under_the_endpoints_name(
@@ -230,7 +233,7 @@ def test_the_issuer_is_that_of_the_topmost_certificate_under_the_endpoints_name(
         found = failure(route(port, make_pair(tmp_path / "other").certificate))
     # Python before 3.13 shows the first alone.
     topmost = "top" if hasattr(ssl.SSLSocket, "get_unverified_chain") else "mid"
-    assert found.title.endswith(f'; missing is the CA "{topmost}".')
+    assert found.title.endswith(f'; the CA "{topmost}" is missing.')
     assert names == ["localhost", "localhost"]
 
 

@@ -28,7 +28,7 @@ def test_the_whole_way_through_a_proxy(tmp_path: Path, monkeypatch: pytest.Monke
         steps = list(probe.steps(way, None, 1.8e9))
     assert [step.stage for step in steps] == [Stage.PROXY, Stage.TLS]
     assert all(step.error is None for step in steps)
-    assert steps[0].seen == f"The proxy {way.proxy_address} lets through to localhost:8883."
+    assert steps[0].seen == f"The proxy {way.proxy_address} allows connections to localhost:8883."
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def test_a_proxy_that_does_not_let_through(
 @pytest.mark.parametrize(
     ("behind", "words"),
     [
-        ("http", "something answers there that speaks no TLS"),
+        ("http", "something answers there that does not speak TLS"),
         ("end", "the connection ends in the handshake"),
         ("close-notify", "the connection ends in the handshake"),
-        ("another", "another server answers there, or the proxy takes TLS apart: "),
+        ("another", "another server answers there, or the proxy intercepts TLS: "),
     ],
 )
 def test_what_comes_out_of_a_tunnel_is_not_the_endpoint(

@@ -78,15 +78,15 @@ def test_a_tunnel_is_asked_for_with_user_and_password(user: str, header: bytes |
 @pytest.mark.parametrize(
     ("answer", "user", "code", "words"),
     [
-        (status("407 Wants\x07"), "", PROXY_PASSWORD, "wants a user and a password (407"),
-        (status("401 No"), "otto:x@", PROXY_PASSWORD, "does not take this user and password (401 No)"),
-        (status("500 Broken"), "", "proxy-endpoint-unreachable", "does not reach broker.example:8883: 500 Broken"),
+        (status("407 Wants\x07"), "", PROXY_PASSWORD, "requires a user and a password (407"),
+        (status("401 No"), "otto:x@", PROXY_PASSWORD, "does not accept this user and password (401 No)"),
+        (status("500 Broken"), "", "proxy-endpoint-unreachable", "cannot reach broker.example:8883: 500 Broken"),
         (status("503 Later"), "", "proxy-endpoint-unreachable", "503 Later"),
         (status("499 x"), "", "proxy-refused", "refuses CONNECT to broker.example:8883: 499 x"),
         (status("403 " + "x" * 100), "", "proxy-refused", "403 " + "x" * 59 + "."),
-        (b"SSH-2.0-x\r\n\r\n", "", "proxy-answer-invalid", "answers something that is not HTTP"),
-        (b"", "", "proxy-answer-invalid", "answers nothing and hangs up"),
-        (None, "", "proxy-silent", "accepts a connection and does not answer: timed out"),
+        (b"SSH-2.0-x\r\n\r\n", "", "proxy-answer-invalid", "answers with something that is not HTTP"),
+        (b"", "", "proxy-answer-invalid", "answers with nothing and closes the connection"),
+        (None, "", "proxy-silent", "accepts a connection but does not answer: timed out"),
     ],
 )  # fmt: skip
 def test_what_it_answers_instead(answer: bytes | None, user: str, code: str, words: str) -> None:

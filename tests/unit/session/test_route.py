@@ -169,9 +169,9 @@ def test_the_service_passes_user_and_password(tmp_path: Path) -> None:
         (None, "cannot be read from {}: No such file or directory."),
         (b"otto:p\xff", "cannot be read from {}: not UTF-8."),
         (b"otto:" + b"p" * 4092, "cannot be read from {}: it is larger than 4096 bytes."),
-        (b"otto", "{} does not hold user:password"),
-        (b":x", "{} does not hold user:password"),
-        (b"a:b\nc:d", "{} does not hold user:password"),
+        (b"otto", "{} does not contain user:password"),
+        (b":x", "{} does not contain user:password"),
+        (b"a:b\nc:d", "{} does not contain user:password"),
     ],
 )
 def test_user_and_password_that_cannot_be_read(

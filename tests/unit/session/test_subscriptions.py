@@ -141,10 +141,10 @@ SOON, WHEN_CHANGED = 0.99 * Patience.BUSY.first, 0.99 * Patience.REFUSED.first
     ("code", "words", "remedy", "wait"),
     [
         (135, "The thing's policy does not allow iot:Subscribe on topicfilter/b.", "arn:aws:iot:eu-central-1:", SOON),
-        (151, "to b: SUBACK 151, quota exceeded; 50 subscriptions a connection", "less and less often", SOON),
+        (151, "to b: SUBACK 151, quota exceeded; 50 subscriptions for a connection", "less and less often", SOON),
         (143, "to b: SUBACK 143, topic filter invalid; AWS IoT does not", "7 slashes", WHEN_CHANGED),
-        (128, "SUBACK 128", "tried again", SOON),
-        (-1, "does not know", "tried again", SOON),
+        (128, "SUBACK 128", "tries again", SOON),
+        (-1, "does not know", "tries again", SOON),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_asked_for_again_until_it_is_granted(
@@ -217,16 +217,16 @@ def test_how_many_are_refused_is_said_with_the_first_of_them(tmp_path: Path, ref
     bench.answer(dict.fromkeys(names[:refused], 135))
     title = bench.problems["subscribe-refused"]
     assert title.startswith("The thing's policy does not allow iot:Subscribe on topicfilter/a/0. ")
-    assert title.endswith(f" So it is with {refused - 1} more.")
+    assert title.endswith(f" The same applies to {refused - 1} more.")
     assert "topicfilter/a/0" in bench.remedy
 
 
 @pytest.mark.parametrize(
     ("why", "words", "wait"),
     [
-        (NoAnswer.LATE, "no SUBACK came within 30 s", SOON),
-        (NoAnswer.NOT_HERE, "the server announced that it takes no such packet", SOON),
-        (NoAnswer.IMPOSSIBLE, "the packet is one that can never be sent", WHEN_CHANGED),
+        (NoAnswer.LATE, "no SUBACK arrived within 30 s", SOON),
+        (NoAnswer.NOT_HERE, "the server announced that it does not accept such a packet", SOON),
+        (NoAnswer.IMPOSSIBLE, "the packet can never be sent", WHEN_CHANGED),
     ],
 )
 def test_no_answer_is_a_problem_and_asked_for_again(
@@ -267,7 +267,7 @@ def test_less_than_was_asked_for_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, granted: int, is_said: bool
 ) -> None:
     Bench(tmp_path, "a").answer({"a": granted})
-    assert ("a is granted with QoS" in caplog.text) is is_said
+    assert ("a is granted only with QoS" in caplog.text) is is_said
 
 
 def test_a_new_connection_asks_for_all_at_once(tmp_path: Path) -> None:

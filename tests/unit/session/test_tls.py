@@ -52,7 +52,7 @@ def test_an_older_name_for_a_certificate(pair: KeyPair) -> None:
 
 def test_a_certificate_without_its_key_is_named(pair: KeyPair) -> None:
     other = Secret(key_pem(make_key()).decode())
-    with pytest.raises(DeviceError, match="is not that of the certificate") as caught:
+    with pytest.raises(DeviceError, match="does not belong to the certificate") as caught:
         tls.context(route(), dataclasses.replace(pair, private_key=other))
     assert caught.value.code == "key-mismatch"
 
@@ -94,7 +94,7 @@ def test_the_sdks_words_and_what_may_be_wrong_with_the_key(
     with pytest.raises(DeviceError, match=r": AWS_X: no UNIX\.$") as caught:
         tls.context(route(), hidden if is_in_token else pair)
     assert caught.value.code == PAIR_UNUSABLE
-    assert ("one hardware token alone" in caught.value.remedy) is is_in_token
+    assert ("only one hardware token" in caught.value.remedy) is is_in_token
 
 
 def test_with_a_ca_of_its_own_the_machines_are_not_loaded_first(
@@ -134,9 +134,9 @@ def test_of_a_ca_file_its_certificates_are_taken(pair: KeyPair, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("form", "words", "remedy"),
     [
-        (" TRUSTED CERTIFICATE-----", "holds a TRUSTED CERTIFICATE", "openssl x509 -in"),
-        (" PKCS7-----", "holds a PKCS7", "openssl pkcs7 -print_certs -in"),
-        (" CERTIFICATE-----\nAAAA", "Certificate 1 in", "Get the CA file again"),
+        (" TRUSTED CERTIFICATE-----", "contains a TRUSTED CERTIFICATE", "openssl x509 -in"),
+        (" PKCS7-----", "contains a PKCS7", "openssl pkcs7 -print_certs -in"),
+        (" CERTIFICATE-----\nAAAA", "Certificate 1 in", "Download the CA file again"),
     ],
 )
 def test_a_ca_in_another_form_is_named_with_what_to_type(

@@ -49,12 +49,12 @@ def refused(state_dir: Path, *injections: str) -> list[str]:
 @pytest.mark.parametrize(
     ("injection", "code", "words"),
     [
-        ("symlink,symlinkat:error=EPERM", "state-eperm", "has no symbolic links"),
-        ("symlink,symlinkat:error=ENOSYS", "state-enosys", "has no symbolic links"),
-        ("fchmod:error=EPERM", "state-no-modes", "sets no modes"),
-        ("fcntl:error=ENOLCK", "state-no-locks", "has no locks"),
-        ("flock:error=ENOLCK", "state-no-locks", "has no locks"),
-        ("fsync:error=EINVAL:when=2+", "state-einval", "syncs no folder"),
+        ("symlink,symlinkat:error=EPERM", "state-eperm", "does not support symbolic links"),
+        ("symlink,symlinkat:error=ENOSYS", "state-enosys", "does not support symbolic links"),
+        ("fchmod:error=EPERM", "state-no-modes", "cannot set modes"),
+        ("fcntl:error=ENOLCK", "state-no-locks", "does not support locks"),
+        ("flock:error=ENOLCK", "state-no-locks", "does not support locks"),
+        ("fsync:error=EINVAL:when=2+", "state-einval", "cannot sync folders"),
     ],
 )
 def test_what_lacks_is_named_with_the_file_system(
@@ -72,7 +72,7 @@ def test_modes_that_not_even_the_new_folder_takes(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
     found, title, remedy = refused(state_dir, "chmod,fchmodat,fchmod:error=EPERM")
     assert found == "state-no-modes"
-    assert f"({filesystem.kind_of(tmp_path)}) sets no modes" in title
+    assert f"({filesystem.kind_of(tmp_path)}) cannot set modes" in title
     assert "state_dir" in remedy
 
 
@@ -81,7 +81,7 @@ def test_a_mode_that_did_not_take(tmp_path: Path) -> None:
     trial.touch(mode=0o644)
     found, title, _ = refused(tmp_path, "fchmod:retval=0")
     assert found == "state-no-modes"
-    assert "keeps no modes" in title
+    assert "does not keep modes" in title
 
 
 def test_a_full_disk_is_no_lack(tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ def test_a_doubtful_overlay_is_refused_only_where_an_identity_would_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filesystem, "BOOTED", tmp_path)
-    with pytest.raises(StateDirectoryError, match="persistent") as caught:
-        filesystem.refuse_doubtful(tmp_path, "is it persistent?")
+    with pytest.raises(StateDirectoryError, match="reboot") as caught:
+        filesystem.refuse_doubtful(tmp_path, "does it survive a reboot?")
     assert caught.value.code == filesystem.VOLATILE
     (tmp_path / "credentials").mkdir()
     (tmp_path / "credentials" / "current").symlink_to("0001")
-    filesystem.refuse_doubtful(tmp_path, "is it persistent?")
+    filesystem.refuse_doubtful(tmp_path, "does it survive a reboot?")
     (tmp_path / "credentials" / "current").unlink()
     monkeypatch.setattr(filesystem, "BOOTED", tmp_path / "no systemd")
-    filesystem.refuse_doubtful(tmp_path, "is it persistent?")
+    filesystem.refuse_doubtful(tmp_path, "does it survive a reboot?")

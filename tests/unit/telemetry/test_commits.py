@@ -165,7 +165,7 @@ def test_while_more_and_more_is_sent_on_a_commit_waits_for_two_moments(tmp_path:
 
 def test_the_largest_that_aws_takes_is_taken(bench: Bench) -> None:
     bench.put(MAX_PAYLOAD, MAX_PAYLOAD + 1)
-    assert bench.stored == [f"it has {MAX_PAYLOAD + 1} bytes, AWS IoT takes {MAX_PAYLOAD}"]
+    assert bench.stored == [f"it has {MAX_PAYLOAD + 1} bytes; AWS IoT accepts {MAX_PAYLOAD}"]
     bench.settle(at_once=True)
     assert bench.stored[1:] == [None]
     assert bench.commits.waiting == 0

@@ -63,11 +63,11 @@ def test_a_file_that_is_closed_to_the_agent_is_given_back_by_the_doctor() -> Non
     [
         (full(), "enospc", "the disk is full", "Free some space"),
         (error(sqlite3.SQLITE_READONLY_ROLLBACK), "erofs", "it is read-only", "Mount it writable"),
-        (error(sqlite3.SQLITE_IOERR_FSYNC), "eio", "the disk fails", "replace it"),
+        (error(sqlite3.SQLITE_IOERR_FSYNC), "eio", "the disk is failing", "replace it"),
         (error(sqlite3.SQLITE_CANTOPEN), "eacces", "it cannot be opened", "owner and mode"),
         (error(sqlite3.SQLITE_BUSY_RECOVERY), "ebusy", "another program has it", "Stop that"),
-        (error(None), "error", "words of SQLite", "Look at the file"),
-        (OSError(5, "Input/output error"), "error", "[Errno 5] Input/output", "Look at the file"),
+        (error(None), "error", "words of SQLite", "Check the file"),
+        (OSError(5, "Input/output error"), "error", "[Errno 5] Input/output", "Check the file"),
     ],
 )
 def test_what_heals_is_named_with_what_to_do(

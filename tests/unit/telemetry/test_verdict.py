@@ -58,26 +58,26 @@ def test_what_no_answer_calls_for(no_answer: NoAnswer, expected: Verdict) -> Non
         (
             151,
             NoAnswer.CUT,
-            "AWS IoT did not take a message on dt/pump: PUBACK 151, quota exceeded (more was",
+            "AWS IoT did not accept a message on dt/pump: PUBACK 151, quota exceeded (more was",
             "Service Quotas",
         ),
         (
             None,
             NoAnswer.LATE,
-            "No acknowledgement of a message on dt/pump came within 30 s.",
+            "A message on dt/pump was not acknowledged within 30 s.",
             "fleet-agent doctor",
         ),
         (
             None,
             NoAnswer.IMPOSSIBLE,
-            f"A message on dt/pump is one that can never be sent: {NoAnswer.IMPOSSIBLE.value}.",
-            "Correct what sends it",
+            f"A message on dt/pump can never be sent: {NoAnswer.IMPOSSIBLE.value}.",
+            "Correct the program that sends it",
         ),
         (
             None,
             NoAnswer.FAILED,
             f"A message on dt/pump was not sent: {NoAnswer.FAILED.value}.",
-            "It is sent again",
+            "The agent sends it again",
         ),
     ],
 )
@@ -107,9 +107,11 @@ def test_topics_are_harmless_on_a_terminal(topic: str) -> None:
         assert topic not in found.title
 
 
-@pytest.mark.parametrize(("limit", "words"), [(1000, "takes 1000 bytes:"), (None, "takes less:")])
+@pytest.mark.parametrize(
+    ("limit", "words"), [(1000, "accepts 1000 bytes:"), (None, "accepts less:")]
+)
 def test_what_is_too_large_is_named_with_both_sizes(limit: int | None, words: str) -> None:
     found = verdict.too_large("dt/pump", 5000, limit)
-    assert found.title.startswith("A message on dt/pump has 5000 bytes, the server")
+    assert found.title.startswith("A message on dt/pump has 5000 bytes, but the server")
     assert words in found.title
     assert found.code == "publish-refused"

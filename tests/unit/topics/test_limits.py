@@ -116,11 +116,11 @@ def test_what_the_sdk_or_aws_does_not_take_is_found(found: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ("$aws/rules/" + "r" * 129 + "/a", "no rule"),
-        ("$aws/rules/r\0/a", "no rule"),
+        ("$aws/rules/" + "r" * 129 + "/a", "does not name a rule"),
+        ("$aws/rules/r\0/a", "does not name a rule"),
         ("$aws/rules/r/" + "a" * 257, "257 bytes"),
-        ("dt/\uffff", "no character in it (U+FFFF)"),
-        ("dt/\x85", "control character in it (U+0085)"),
+        ("dt/\uffff", "not a character (U+FFFF)"),
+        ("dt/\x85", "contains a control character (U+0085)"),
     ],
 )
 def test_what_is_wrong_is_said(found: str, words: str) -> None:

@@ -22,7 +22,7 @@ def test_the_agents_own_user_and_root_may_and_everybody_with_a_star() -> None:
     for user in (0, os.geteuid()):
         assert found.alias(user, "logs") == "logs"
     assert found.alias(OTHER, "") == "all"
-    with pytest.raises(RefusedError, match="may not have"):
+    with pytest.raises(RefusedError, match="may not get"):
         found.alias(OTHER, "logs")
     with pytest.raises(UsageError, match="Several"):
         found.alias(0, "")

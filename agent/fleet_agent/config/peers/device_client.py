@@ -21,13 +21,14 @@ _KNOWN = ("endpoint", "cert", "fleet-provisioning", "runtime-config", "root-ca",
 # What ``collect-system-information`` sends under the name that it has there; its interface is the first eth….
 _COLLECTED = {"DeviceMACAddress": {"first_of": [{"mac": "eth0"}, {"mac": "auto"}]}}
 _COLLECTED_NOTE = (
-    "collect-system-information: DeviceMACAddress is sent as before. DeviceIPAddress, IoTDeviceClient-SHA256Hash and "
-    "ProvisioningCertSerialNumber are not: name a {command: [PROGRAM]} for each that the template or its hook reads"
+    "collect-system-information: DeviceMACAddress is still sent. DeviceIPAddress, IoTDeviceClient-SHA256Hash and "
+    "ProvisioningCertSerialNumber are not: add a {command: [PROGRAM]} for each that the template or its hook reads"
 )
 
 _RUNTIME_NOTE = (
-    "what its fleet provisioning got was not found: if it has run, put aws-iot-device-client-runtime.conf (mostly from "
-    "~/.aws-iot-device-client) beside this file and import once more, or the device gets a second certificate"
+    "the result of its fleet provisioning was not found: if it has run, put aws-iot-device-client-runtime.conf "
+    "(usually in "
+    "~/.aws-iot-device-client) beside this file and import again; otherwise the device gets a second certificate"
 )
 
 # Where it says which key of a hardware token is its own; it counts in place of a file.
@@ -39,28 +40,29 @@ _TOKEN = {
 }
 
 _INSTEAD = {
-    "cert": "a certificate alone is no identity: fleet-agent gets one with a claim (fleet-cloud claim new)",
-    "key": "a key alone is no identity: fleet-agent makes one",
+    "cert": "a certificate without a key is not an identity: fleet-agent gets one with a claim (fleet-cloud claim new)",
+    "key": "a key without a certificate is not an identity: fleet-agent makes its own key",
     "thing-name": "the provisioning template names the thing",
     "clean-session": "has no equivalent: the session outlives a reconnect",
-    "logging": "logs go to the journal (journalctl -u fleet-agent), -v says more",
+    "logging": "logs go to the journal (journalctl -u fleet-agent), -v logs more",
     "jobs": "jobs: {enabled: true}, and for each handler script a line under handlers and jobs.operations",
-    "tunneling": "no secure tunneling: keep Device Client for it",
-    "device-defender": "no Device Defender; telemetry.sources: [system: {interval: 5m}] sends load, memory, disk",
-    "config-shadow": "no shadow; fleet-agent status --json and identity.json say what is configured",
+    "tunneling": "fleet-agent has no secure tunneling: keep Device Client for it",
+    "device-defender": "fleet-agent has no Device Defender metrics; telemetry.sources: [system: {interval: 5m}] "
+    "sends load, memory, disk",
+    "config-shadow": "fleet-agent has no shadow; fleet-agent status --json and identity.json show what is configured",
     "sample-shadow": "no shadow",
-    "sensor-publish": "programs hand their readings to the agent: telemetry.sources, fleet-agent publish",
+    "sensor-publish": "programs pass their readings to the agent: telemetry.sources, fleet-agent publish",
     "samples/pub-sub/publish-topic": "telemetry.topic is for readings; fleet-agent publish sends to any topic",
-    "samples/pub-sub/publish-file": "fleet-agent publish sends a file",
-    "samples/pub-sub/subscribe-file": "what arrives is written to the log",
+    "samples/pub-sub/publish-file": "fleet-agent publish can send a file",
+    "samples/pub-sub/subscribe-file": "messages that arrive are written to the log",
     "fleet-provisioning/template-parameters": "is not a JSON object: write provisioning.parameters by hand",
     "fleet-provisioning/csr-file": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "fleet-provisioning/device-key": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
-    "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}; the PIN is never copied: "
-    "write it into a file, and that to a pkcs11: URI of identity.private_key as &pin-source=FILE",
-    "runtime-config": "the settings that the template gave come with a registration of fleet-agent's own",
-    "http-proxy-username": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
-    "http-proxy-password": "never copied: a secret belongs in a file of its own",
+    "secure-element": "provisioning.key: {store: pkcs11, module, token, label, pin_file}. The PIN is never copied: "
+    "write it into a file, and add &pin-source=FILE to the pkcs11: URI of identity.private_key",
+    "runtime-config": "fleet-agent gets the template's device configuration when it registers",
+    "http-proxy-username": "the proxy's user is not translated: docs/reference/configuration.md, proxy",
+    "http-proxy-password": "never copied: a secret belongs in a separate file",
 }
 
 

@@ -110,7 +110,7 @@ class Document:
         found: dict[str, str] = {}
         for leaf, value in self._leaves.items():
             if value is _NOTHING:
-                found[".".join(leaf)] = "has no value (null): give it one, or leave it out"
+                found[".".join(leaf)] = "has no value (null): set one, or remove the key"
                 continue
             begins = [tuple(key.split("/")) for key in reasons]
             path = max(
@@ -144,7 +144,7 @@ def unfilled_notes(settings: Mapping[str, Any], at: str = "") -> tuple[str, ...]
             notes += unfilled_notes(value, f"{name}.")
         elif isinstance(value, str) and (found := _VARIABLE.search(value)):
             notes.append(
-                f"{name} has a variable in it ({found[0]}), which stays as it is: write it out"
+                f"{name} contains a variable ({found[0]}), which was copied as it is: replace it by its value"
             )
     return tuple(notes)
 
@@ -158,7 +158,7 @@ def _text(value: object) -> str:
 
 
 IDENTITY_NOTE = (
-    "identity is the certificate that the other agent uses: let only one of the two connect, AWS IoT throws out the "
+    "identity is the certificate that the other agent uses: let only one of the two connect, because AWS IoT ends the "
     "older session of a client id"
 )
 
@@ -176,7 +176,7 @@ def identity(
     }
 
 
-NO_PROVISIONING = "there is no fleet provisioning in it: add the sections claim and provisioning"
+NO_PROVISIONING = "it has no fleet provisioning: add the sections claim and provisioning"
 
 
 def method_notes(method: str) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ def method_notes(method: str) -> tuple[str, ...]:
     if method == "csr":
         return ()
     words = (
-        "provisioning.method: keys, as the other agent does it. csr keeps the key on the device; "
+        "provisioning.method: keys, as the other agent does. With csr the key never leaves the device; "
         "the claim's policy must then allow $aws/certificates/create-from-csr/*"
     )
     return (words,)
@@ -193,8 +193,8 @@ def method_notes(method: str) -> tuple[str, ...]:
 def literal_notes(found: Mapping[str, str]) -> tuple[str, ...]:
     """Warns of serial numbers written out: an image would give every device the same."""
     return tuple(
-        f"provisioning.parameters.{name} is written out: in an image, every device would have the same. "
-        "Name a source instead, such as {first_of: [{device_tree: serial-number}, {dmi: product_serial}]}"
+        f"provisioning.parameters.{name} is a fixed value: in an image, every device would have the same. "
+        "Use a source instead, such as {first_of: [{device_tree: serial-number}, {dmi: product_serial}]}"
         for name in found
         if name.lower() in {"serialnumber", "serial", "deviceid", "thingname", "macaddress"}
     )

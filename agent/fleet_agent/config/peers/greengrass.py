@@ -24,12 +24,12 @@ _NUCLEI = {
 }
 
 _OWN = {
-    "deviceId": "the template names the thing; the claim's client id is the agent's own choice",
-    "awsRegion": "the endpoint says it",
+    "deviceId": "the template names the thing; the agent chooses the claim's client id itself",
+    "awsRegion": "the endpoint contains it",
     "iotCredentialEndpoint": "Greengrass's token exchange has no equivalent",
     "iotCredEndpoint": "Greengrass's token exchange has no equivalent",
     "iotRoleAlias": "Greengrass's token exchange has no equivalent",
-    "rootPath": "state_dir, /var/lib/fleet-agent by default; Greengrass's own folder is not to be shared",
+    "rootPath": "state_dir, /var/lib/fleet-agent by default; do not share Greengrass's own folder",
     "certificatePath": "the certificate is in state_dir, credentials/current",
     "certPath": "the certificate is in state_dir, credentials/current",
     "privateKeyPath": "the key is in state_dir, credentials/current",
@@ -37,10 +37,10 @@ _OWN = {
     "csrPath": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "csrPrivateKeyPath": "a flag: fleet-agent provision --csr FILE --csr-key FILE",
     "csrCommonName": "AWS ignores the subject of a CSR",
-    "proxyUsername": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
-    "proxyUserName": "a user at the proxy is not translated: docs/reference/configuration.md, proxy",
-    "proxyUrl": "its user and password are never copied: a secret belongs in a file of its own",
-    "proxyPassword": "never copied: a secret belongs in a file of its own",
+    "proxyUsername": "the proxy's user is not translated: docs/reference/configuration.md, proxy",
+    "proxyUserName": "the proxy's user is not translated: docs/reference/configuration.md, proxy",
+    "proxyUrl": "its user and password are never copied: a secret belongs in a separate file",
+    "proxyPassword": "never copied: a secret belongs in a separate file",
 }
 
 
@@ -121,15 +121,13 @@ def _claim_key(theirs: Document, at: str) -> str | None:
 
 
 def _reasons(at: str, services: Mapping[str, Any]) -> dict[str, str]:
-    runs = "Greengrass's own: fleet-agent runs no components; what a component does is a service of its own"
+    runs = "fleet-agent runs no components: run what a component does as a separate service"
     reasons = {f"services/{name}": runs for name in services}
     reasons |= {f"{at}/{key}": instead for key, instead in _OWN.items()}
     reasons[at] = "has no equivalent"
-    reasons[f"{at}/claimKeyPath"] = (
-        "a key in a TPM is reached through PKCS#11: claim.private_key: pkcs11:…"
-    )
+    reasons[f"{at}/claimKeyPath"] = "use PKCS#11 for a key in a TPM: claim.private_key: pkcs11:…"
     reasons["system"] = (
-        "Greengrass's own folders stay with it; a key in a TPM is reached through PKCS#11: "
+        "Greengrass keeps its own folders; use PKCS#11 for a key in a TPM: "
         "identity.private_key: pkcs11:…"
     )
     return reasons

@@ -308,7 +308,9 @@ def _refuse_foreign(path: str) -> None:
     except OSError as error:
         raise ModuleError(error.strerror) from error
     if part is not None:
-        raise ModuleError(f"as root only what is root's alone is loaded, and {part} is not")
+        raise ModuleError(
+            f"root loads only files that root alone can change, and {part} is not such a file"
+        )
 
 
 @contextmanager

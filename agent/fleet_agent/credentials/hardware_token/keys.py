@@ -121,7 +121,8 @@ def public_key(key: HardwareKey) -> "ec.EllipticCurvePublicKey | rsa.RSAPublicKe
             pass
     raise DeviceError(
         f"The key {key} is neither RSA nor EC P-256, or the hardware token does not show its public half.",
-        remedy=f"Let the agent make one: another label; or look: pkcs11-tool --module {word(key.token.module)} -O",
+        remedy="Set another label, so that the agent makes a key; or see what is there: pkcs11-tool --module "
+        f"{word(key.token.module)} -O",
         code="hardware-token-key-unusable",
     )
 
@@ -226,8 +227,8 @@ def _reported(token: HardwareToken) -> Iterator[None]:
     except ModuleError as error:
         raise DeviceError(
             f"The PKCS#11 module {token.module} cannot be loaded: {error}.",
-            remedy="Name the module's path in provisioning.key.module (dpkg -L PACKAGE | grep '[.]so'); in the "
-            "service it must lie below /usr, or a drop-in adds ExecPaths=.",
+            remedy="Set the module's path in provisioning.key.module (dpkg -L PACKAGE | grep '[.]so'); in the "
+            "service it must be below /usr, or a drop-in must add ExecPaths=.",
             code="module-missing",
         ) from error
     except CryptokiError as error:
@@ -243,8 +244,8 @@ def _slot(module: Module, token: HardwareToken) -> int:
     found = [(slot, flags) for slot, label, flags in there if label == token.label]
     if len(found) > 1:
         raise DeviceError(
-            f"{len(found)} hardware tokens have the label {token.label!r}: it must be one.",
-            remedy="Pull one out, or give one another label (which erases it): pkcs11-tool --init-token --label NAME",
+            f"{len(found)} hardware tokens have the label {token.label!r}; only one may have it.",
+            remedy="Unplug one, or give one another label (which erases it): pkcs11-tool --init-token --label NAME",
             code="hardware-token-ambiguous",
         )
     for slot, flags in found:
@@ -252,15 +253,15 @@ def _slot(module: Module, token: HardwareToken) -> int:
             raise pin.locked(token)
         if flags & cryptoki.LAST_TRY:
             raise DeviceError(
-                f"The hardware token {token.label!r} takes one more wrong PIN before it locks; nothing is tried.",
-                remedy=f"Give it the right one by hand: pkcs11-tool --module {word(token.module)} --token-label "
+                f"The hardware token {token.label!r} locks after one more wrong PIN, so no PIN is tried.",
+                remedy=f"Enter the right PIN by hand: pkcs11-tool --module {word(token.module)} --token-label "
                 f"{word(token.label)} --login -O",
                 code="pin-last-try",
             )
         return slot
     labels = ", ".join(repr(label) for _, label, _ in there if label) or "none"
     raise DeviceError(
-        f"There is no hardware token {token.label!r}; the module {token.module} knows: {labels}.",
+        f"There is no hardware token {token.label!r}; the module {token.module} shows: {labels}.",
         remedy="Plug it in, or correct provisioning.key.token; the agent's user must be allowed to see it "
         "(docs/how-to/hardware-keys.md).",
         code=MISSING,
@@ -278,6 +279,7 @@ def _only_key(session: Session, key: HardwareKey) -> int:
     how_many = f"{len(found)} private keys" if found else "no private key"
     raise DeviceError(
         f"The hardware token {key.token.label!r} has {how_many} with the label {key.label!r}.",
-        remedy=f"Look: pkcs11-tool --module {word(key.token.module)} --token-label {word(key.token.label)} --login -O",
+        remedy=f"See what is there: pkcs11-tool --module {word(key.token.module)} --token-label "
+        f"{word(key.token.label)} --login -O",
         code="hardware-token-key-missing",
     )

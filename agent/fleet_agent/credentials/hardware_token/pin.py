@@ -32,7 +32,7 @@ def log_in(session: Session, token: HardwareToken) -> None:
     pin = read(token)
     memory = Path(token.state_dir) / REFUSED
     if _was_refused(memory, pin):
-        raise _wrong_pin(token, "was refused before and is not tried again")
+        raise _wrong_pin(token, "was refused before, so it is not tried again")
     try:
         session.log_in(pin)
     except CryptokiError as error:
@@ -69,7 +69,7 @@ def read(token: HardwareToken) -> bytes:
     except OSError as error:
         raise DeviceError(
             f"The PIN of the hardware token {token.label!r} cannot be read from {path}: {error.strerror}.",
-            remedy=f"Write it there, readable by the agent's user alone (chown _fleet-agent {word(path)}; chmod 400 "
+            remedy=f"Write it there, readable only by the agent's user (chown _fleet-agent {word(path)}; chmod 400 "
             f"{word(path)}), or use LoadCredential= and credential:NAME.",
             code="pin-unreadable",
         ) from error
@@ -79,13 +79,13 @@ def read(token: HardwareToken) -> bytes:
     if not pin:
         problem = "is empty"
     elif data.startswith(_UTF16_MARKS) or b"\0" in pin:
-        problem = "is UTF-16, or no text"
+        problem = "is UTF-16, or not text"
     elif len(pin.splitlines()) > 1:
-        problem = "holds more than one line"
+        problem = "has more than one line"
     if problem:
         raise DeviceError(
-            f"The PIN file {path} {problem}; nothing was tried.",
-            remedy=f"Write the PIN alone into it, as plain text: (umask 077; printf %s PIN > {word(path)})",
+            f"The PIN file {path} {problem}; no PIN was tried.",
+            remedy=f"Write only the PIN into it, as plain text: (umask 077; printf %s PIN > {word(path)})",
             code="pin-unreadable",
         )
     return pin
@@ -97,8 +97,8 @@ def read(token: HardwareToken) -> bytes:
 def _wrong_pin(token: HardwareToken, words: str) -> DeviceError:
     return DeviceError(
         f"The PIN of the hardware token {token.label!r} in {token.pin_file} {words}.",
-        remedy=f"Put the right one into {token.pin_file}; until that file changes the hardware token is left alone, "
-        "so that it does not lock.",
+        remedy=f"Write the right PIN into {token.pin_file}. Until that file changes no PIN is tried, "
+        "so that the hardware token does not lock.",
         code="pin-wrong",
     )
 

@@ -75,13 +75,13 @@ class HelperWork:
         }
         line = json.dumps(request).encode() + b"\n"
         if len(line) > _LINE:
-            words = f"its arguments have {len(line)} bytes, {_LINE} are allowed"
+            words = f"its arguments have {len(line)} bytes; {_LINE} are allowed"
             done(failure(TOO_LARGE, words))
             return
         self._order, self._done, self._is_started, self._asks = order, done, False, _RESULT
         self._until = self.due = self._clock.monotonic() + limit + _GRACE
         if why := self._send(line):
-            words = f"cannot ask the helper at {self._handler.socket}: {why}"
+            words = f"cannot reach the helper at {self._handler.socket}: {why}"
             self._end(failure("no-helper", words))
 
     def resume(self, order: Order, done: Done) -> bool:
@@ -131,7 +131,7 @@ class HelperWork:
         try:
             connection.connect(self._handler.socket)
             if connection.send(line, socket.MSG_NOSIGNAL) < len(line):
-                raise BlockingIOError(0, "it does not read")
+                raise BlockingIOError(0, "it does not read its socket")
         except OSError as error:
             connection.close()
             return error.strerror or str(error)
@@ -183,7 +183,7 @@ class HelperWork:
     def _unknown(self) -> None:
         """Handles an order that the helper does not know: it was not started, or long ago."""
         if self._is_started:
-            words = f"the helper does not know what became of {self._handler.name}"
+            words = f"the helper does not know how {self._handler.name} ended"
             self._end(failure(STOPPED, words, was_begun=True))
         else:
             words = f"the helper at {self._handler.socket} closed the connection without an answer"

@@ -105,10 +105,10 @@ def _action(entry: object, settings: Jobs) -> Step:
     if kind == "runCommand":
         return _command(name, action, values, settings)
     if kind != "runHandler":
-        raise UnfitError(f'the step "{name}" is of a type that is not known: {_shown(kind)}')
+        raise UnfitError(f'the step "{name}" has an unknown type: {_shown(kind)}')
     wanted = values.get("handler")
     if not isinstance(wanted, str) or not wanted:
-        raise UnfitError(f'the step "{name}" names no handler')
+        raise UnfitError(f'the step "{name}" does not name a handler')
     handler = _mapped(settings, values.get("path"), wanted)
     if handler is None:
         raise UnfitError(f'the handler "{_shown(wanted)}" is not in jobs.operations')
@@ -144,7 +144,7 @@ def _command(
 ) -> Step:
     if not settings.run_command:
         raise UnfitError(
-            f'the step "{name}" runs a command, which this device allows with jobs: {{run_command: true}} only'
+            f'the step "{name}" runs a command, which this device allows only with jobs: {{run_command: true}}'
         )
     words = split(values.get("command"))
     if not words or any(character.isspace() for character in words[0]):
@@ -178,7 +178,9 @@ def split(command: object) -> tuple[str, ...]:
 def _arguments(name: str, given: object) -> tuple[str, ...]:
     found = () if given is None or _is_unfilled(given) else arguments(given)
     if found is None:
-        raise UnfitError(f'the arguments of "{name}" are no list of texts that a program can take')
+        raise UnfitError(
+            f'the arguments of "{name}" are not a list of strings that a program can take'
+        )
     return found
 
 
@@ -204,12 +206,10 @@ def _judge(conditions: object, facts: Callable[[], Mapping[str, str]]) -> None:
         key, wanted = values.get("key"), values.get("value")
         kind = values.get("type", "stringEqual")
         if not isinstance(key, str) or not isinstance(wanted, list) or kind != "stringEqual":
-            raise UnfitError(f"a condition is not understood: {_shown(json.dumps(condition))}")
+            raise UnfitError(f"a condition is not valid: {_shown(json.dumps(condition))}")
         if key not in known:
             names = ", ".join(sorted(known))
-            raise UnfitError(
-                f'nothing is known of the condition "{_shown(key)}": known are {names}'
-            )
+            raise UnfitError(f'the condition "{_shown(key)}" is unknown; known are {names}')
         if known[key] not in wanted:
             raise UnfitError(
                 f'a condition is not met: {_shown(key)} is "{_shown(known[key])}" here'

@@ -189,7 +189,7 @@ class Jobs:
     # From the first step to the last ----------------------------------------------------------------------------------
 
     def _begin(self, found: Execution) -> None:
-        _log.info("the job %s is taken", found.job)
+        _log.info("the job %s is accepted", found.job)
         self._progress = Progress(job=found.job, number=found.number)
         try:
             self._plan = self._planned(found)
@@ -229,9 +229,7 @@ class Jobs:
         step = plan.steps[index]
         handler = self._context.handler(step)
         if handler.knows(current.identity) and not handler.has(current.identity):
-            self._ended(
-                failure(STOPPED, "what became of it is not known any more", was_begun=True)
-            )
+            self._ended(failure(STOPPED, "its outcome is no longer known", was_begun=True))
             return
         if not handler.has(current.identity):
             # Beyond its own limit nothing runs; AWS, too, is to give it up then, should the device be gone.

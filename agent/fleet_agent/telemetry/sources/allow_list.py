@@ -46,7 +46,7 @@ class AllowList:
             else:
                 self._rules += [(number, text) for text in filled]
         if self._others() and not users.are_visible(map_file):
-            self.problems.append("the unit's PrivateUsers=yes hides who sends")
+            self.problems.append("the unit's PrivateUsers=yes hides who the sender is")
 
     def _others(self) -> set[int | None]:
         return {user for user, _ in self._rules} - {None, 0, os.geteuid()}

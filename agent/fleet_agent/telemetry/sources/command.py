@@ -77,7 +77,7 @@ class Command:
             try:
                 output.decode()
             except UnicodeDecodeError:
-                return "prints what is not UTF-8"
+                return "prints something that is not UTF-8"
             self._feed.put(output.rstrip(b"\n"), TEXT)
             return None
         if (problem := json_problem(output)) is not None:

@@ -143,7 +143,7 @@ class Connection:
                 raise PacketError(  # noqa: TRY301 - one place turns refusals into answers
                     packet.TOO_LARGE,
                     f"The packet has more than {MAX_PACKET} bytes.",
-                    "Send less at a time.",
+                    "Send smaller packets.",
                 )
             request = packet.parse(data)
             slot.name = request.name
@@ -188,7 +188,7 @@ class Connection:
             if count >= most:
                 raise PacketError(
                     packet.BUSY,
-                    f"{most} readings of this {owner} wait for AWS already.",
+                    f"{most} readings of this {owner} are already waiting for AWS.",
                     "Send it again later, or without `wait`.",
                 )
 
@@ -204,7 +204,7 @@ class Connection:
             return
         if why_not:
             error = PacketError(
-                packet.NOT_STORED, f"The reading is not stored: {why_not}", "Send it again later."
+                packet.NOT_STORED, f"The reading was not stored: {why_not}", "Send it again later."
             )
             slot.answer = answer(slot.name, error)
         else:
@@ -219,7 +219,9 @@ class Connection:
         error = None
         if why_not:
             error = PacketError(
-                packet.NEVER_SENT, f"AWS does not get the reading: {why_not}", "See the status."
+                packet.NEVER_SENT,
+                f"AWS will not get the reading: {why_not}",
+                "See fleet-agent status.",
             )
         outcome = answer(slot.name, error, "acknowledged")
         if not slot.is_answered:
@@ -290,6 +292,6 @@ class Connection:
 def _makes_room() -> PacketError:
     return PacketError(
         packet.BUSY,
-        "All places are taken, and another program needs this one more.",
+        "No connections are left, and another program needs this one more.",
         "Connect again when there is something to send.",
     )

@@ -132,7 +132,9 @@ class File:
         if found is not None:
             return self._take(found, before.offset)
         opened = Opened(self._path)
-        _log.warning("%s is not the file that was read last: all of it is new", self._path)
+        _log.warning(
+            "%s is not the file that was read last: it is read from the start", self._path
+        )
         return self._take(opened, 0)
 
     def _find_again(self, file: Opened) -> None:
@@ -141,7 +143,7 @@ class File:
         now = self._feed.clock.monotonic()
         if now >= self._log_at:
             self._log_at = now + LOG_EVERY
-            rest = "" if found else "; no copy of the rest is found"
+            rest = "" if found else "; the rest of the old file was not found"
             _log.info("%s was truncated%s", self._path, rest)
         if found is not None:
             self._take(found, self._stored)
@@ -201,8 +203,8 @@ class File:
         else:
             count = f"{self._refused} line{'s' if self._refused > 1 else ''}"
             self._feed.fails(
-                f"{count} of {self._path} left out; the last {self._problem}.",
-                "Correct what writes them, or set the source's `format`.",
+                f"{count} of {self._path} skipped; the last {self._problem}.",
+                "Correct the program that writes them, or set the source's `format`.",
             )
         self.due = self._feed.clock.monotonic()
         return True
@@ -287,17 +289,18 @@ class File:
         self._missed += 1
         if isinstance(error, OwnFileError):
             self._feed.fails(
-                f"{self._path} is not read: {error.strerror}.",
-                "Look who made it a link (ls -l), or correct the source's `path`.",
+                f"{self._path} cannot be read: {error.strerror}.",
+                "Check the link and who made it (ls -l), or correct the source's `path`.",
             )
         elif not isinstance(error, FileNotFoundError):
             self._feed.fails(
                 f"cannot read {self._path}: {error.strerror or error}.",
-                "Give the agent's user the right to read it, for example by a group."
+                "Allow the agent's user to read it, for example through a group."
                 if isinstance(error, PermissionError)
-                else "Look what stands there (ls -l), or correct the source's `path`.",
+                else "See what is there (ls -l), or correct the source's `path`.",
             )
         elif self._missed >= MISSING:
             self._feed.fails(
-                f"{self._path} does not exist.", "Start what writes it, or correct its `path`."
+                f"{self._path} does not exist.",
+                "Start the program that writes it, or correct the source's `path`.",
             )

@@ -108,8 +108,8 @@ def _request(value: dict[str, object], name: object) -> Request:
     if len(payload) > MAX_PAYLOAD:
         raise PacketError(
             TOO_LARGE,
-            f"The payload has {len(payload)} bytes, AWS IoT takes {MAX_PAYLOAD}.",
-            "Send less at a time.",
+            f"The payload has {len(payload)} bytes; AWS IoT accepts {MAX_PAYLOAD}.",
+            "Send smaller payloads.",
         )
     return Request(
         topic or "", payload, content_type, _lifetime(value.get("expires")), waits, name
@@ -125,7 +125,7 @@ def _payload(payload: object, encoding: object) -> tuple[bytes, str]:
         except RecursionError:
             raise _bad("The payload is nested too deeply.") from None
     if not isinstance(payload, str) or encoding not in ("text", "base64"):
-        raise _bad("With `encoding` (text or base64) the payload is a text.")
+        raise _bad("With `encoding` (text or base64) the payload must be text.")
     try:
         if encoding == "text":
             return payload.encode(), TEXT

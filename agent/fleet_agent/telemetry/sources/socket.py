@@ -84,7 +84,7 @@ class Socket:
         if problems:
             self._feed.fails(
                 "; ".join(problems) + ".",
-                "See docs/how-to/send-readings.md, who may send.",
+                "See docs/how-to/send-readings.md: who may send.",
             )
         else:
             self._feed.works()
@@ -92,7 +92,7 @@ class Socket:
     def _failed(self, why: str) -> None:
         self._feed.fails(
             f"{why}.",
-            "Look at the runtime directory's owner and mode; its path may have at most 90 characters.",
+            "Check the runtime directory's owner and mode; its path may have at most 90 characters.",
         )
 
     def _admit(self, client: socket.socket, user: int) -> None:
@@ -115,5 +115,7 @@ class Socket:
 
 def _full() -> PacketError:
     return PacketError(
-        BUSY, f"{MAX_CONNECTIONS} programs are connected already.", "Close some; keep one."
+        BUSY,
+        f"{MAX_CONNECTIONS} programs are already connected.",
+        "Close some connections; a program needs only one.",
     )

@@ -53,7 +53,7 @@ class Unserved:
         client.setblocking(False)
         why = PacketError(
             NOT_ALLOWED,
-            "This agent takes no readings of other programs: its configuration has no source `socket`.",
+            "This agent does not accept readings from programs: its configuration has no source `socket`.",
             "Add `- socket: {}` to telemetry.sources; then: systemctl reload fleet-agent",
         )
         self._lingering.send_last(client, answer(None, why))

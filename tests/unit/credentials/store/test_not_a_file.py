@@ -22,7 +22,7 @@ def test_a_file_in_place_of_the_state_directory_is_reported(tmp_path: Path) -> N
 
 def test_a_file_in_place_of_the_generations_is_reported(store: Store, state_dir: Path) -> None:
     (state_dir / "credentials").touch()
-    with pytest.raises(StateDirectoryError, match=r"Cannot look into .*: Not a dir") as caught:
+    with pytest.raises(StateDirectoryError, match=r"Cannot read .*: Not a dir") as caught:
         store.pending()
     assert caught.value.code == "state-damaged"
 

@@ -17,7 +17,7 @@ def test_a_reading_too_large_for_aws_is_not_accepted(bench: Bench) -> None:
     reported: list[str | None] = []
     payload = b"1" * (MAX_PAYLOAD + 1)
     bench.publisher.put(Reading(topic=TOPIC, payload=payload, time=0.0), reported.append)
-    assert "AWS IoT takes" in str(reported[0])
+    assert "AWS IoT accepts" in str(reported[0])
     assert bench.publisher.waiting == 0
 
 
@@ -97,8 +97,10 @@ def test_a_reading_too_large_for_the_server_is_dropped_reported_and_counted(benc
     assert bench.queue.dropped.refused == 1
     topic, error = bench.reported[-1]
     assert topic == TOPIC
-    assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
-    assert reported == ["it is larger than the server takes"]
+    assert re.search(
+        r"has 5\d\d\d bytes, but the server accepts 1000 bytes: it was dropped", str(error)
+    )
+    assert reported == ["it is larger than the server accepts"]
 
 
 def test_an_answer_too_large_for_the_server_is_dropped_reported_and_counted(bench: Bench) -> None:
@@ -110,4 +112,6 @@ def test_an_answer_too_large_for_the_server_is_dropped_reported_and_counted(benc
     assert bench.publisher.counts.answers_dropped == 1
     topic, error = bench.reported[-1]
     assert topic == "answers"
-    assert re.search(r"has 5\d\d\d bytes, the server takes 1000 bytes: it was dropped", str(error))
+    assert re.search(
+        r"has 5\d\d\d bytes, but the server accepts 1000 bytes: it was dropped", str(error)
+    )

@@ -81,7 +81,7 @@ def test_nothing_is_touched_before_the_first_act(bench: Bench) -> None:
 
 def test_namesakes_and_two_sockets_are_refused(bench: Bench) -> None:
     system = FromSystem(system=SystemSource())
-    with pytest.raises(WrongValueError, match="called system"):
+    with pytest.raises(WrongValueError, match="named system"):
         sources_of(bench, system, system)
     with pytest.raises(WrongValueError, match="two sockets"):
         sources_of(

@@ -93,7 +93,7 @@ def test_what_is_no_json_is_left_out_and_counted(bench: Bench, log: Path) -> Non
     begin(bench, log)
     assert bench.until(2) == [b"1", b"2"]
     assert bench.problems()["source-failed sensors"].startswith(
-        f"Source sensors: 2 lines of {log} left out; the last is not a JSON value"
+        f"Source sensors: 2 lines of {log} skipped; the last is not a JSON value"
     )
     append(log, "3")
     bench.turn(lambda: not bench.problems())

@@ -185,7 +185,7 @@ def test_a_file_that_is_not_there_is_a_problem_at_the_third_look(bench: Bench) -
         bench.look()
         assert bool(bench.problem) is (looks >= MISSING)
         bench.clock.go(POLL)
-    assert f"{bench.log} does not exist. Start what writes it" in bench.problem
+    assert f"{bench.log} does not exist. Start the program that writes it" in bench.problem
     bench.append("1\n")
     bench.look()
     assert bench.problem == ""
@@ -204,7 +204,7 @@ def test_a_file_that_may_not_be_read_is_a_problem_at_once(bench: Bench, tmp_path
     bench.begin()
     bench.look()
     assert f"cannot read {bench.log}: Too many levels of symbolic links." in bench.problem
-    assert "Look what stands there" in bench.problem
+    assert "See what is there" in bench.problem
     bench.log.unlink()
     bench.append("1\n")
     bench.go(POLL)
@@ -216,8 +216,8 @@ def test_a_file_that_may_not_be_read_is_a_problem_at_once(bench: Bench, tmp_path
     settings = FileSource(path=str(linked), name="x")
     bench.files.append(File(settings, bench.feed, own, Reserved([own])))
     bench.look()
-    assert f"{linked} is not read: it is the agent's own file" in bench.problem
-    assert "Look who made it a link" in bench.problem
+    assert f"{linked} cannot be read: it is one of the agent's own files" in bench.problem
+    assert "Check the link and who made it" in bench.problem
     assert b"secret" not in bench.stored
 
 
@@ -391,7 +391,7 @@ def test_a_line_longer_than_what_is_read_at_a_time_is_left_out_however_it_comes(
     bench.append("\n3\n")
     bench.look()
     assert bench.stored == [b"1", b"3"]
-    assert f"1 line of {bench.log} left out; the last has more than {MAX_PAYLOAD} bytes." in (
+    assert f"1 line of {bench.log} skipped; the last has more than {MAX_PAYLOAD} bytes." in (
         bench.problem
     )
     assert "`format`" in bench.problem
@@ -409,12 +409,12 @@ def test_lines_left_out_are_counted_together_with_why(bench: Bench) -> None:
     bench.begin()
     bench.look()
     assert (
-        f"1 line of {bench.log} left out; the last is not a JSON value (Expecting" in bench.problem
+        f"1 line of {bench.log} skipped; the last is not a JSON value (Expecting" in bench.problem
     )
     with bench.log.open("ab") as file:
         file.write(b'\xff\n{"a":\r1}\n')
     bench.go(POLL)
-    assert f"2 lines of {bench.log} left out; the last is not a JSON value (not UTF-8)." in (
+    assert f"2 lines of {bench.log} skipped; the last is not a JSON value (not UTF-8)." in (
         bench.problem
     )
     assert bench.stored == [b'{"a": 1}']

@@ -103,8 +103,14 @@ def test_who_gives_an_id_reads_it_in_the_refusal(number: int, rest: dict[str, ob
         ),
         (b'{"payload": "*", "encoding": "base64"}', "The payload is not base64."),
         (b'{"payload": "\xc3\xbc", "encoding": "base64"}', "The payload is not base64."),
-        (b'{"payload": 1, "encoding": "text"}', "With `encoding` (text or base64) the payload is"),
-        (b'{"payload": "x", "encoding": 5}', "With `encoding` (text or base64) the payload is"),
+        (
+            b'{"payload": 1, "encoding": "text"}',
+            "With `encoding` (text or base64) the payload must be",
+        ),
+        (
+            b'{"payload": "x", "encoding": 5}',
+            "With `encoding` (text or base64) the payload must be",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(data: bytes, words: str) -> None:
@@ -124,7 +130,7 @@ def test_a_payload_of_exactly_what_aws_takes_is_taken() -> None:
     with pytest.raises(PacketError) as caught:
         request(payload="x" * (MAX_PAYLOAD + 1), encoding="text", id=3)
     assert (caught.value.code, caught.value.name) == ("too-large", 3)
-    assert f"has {MAX_PAYLOAD + 1} bytes, AWS IoT takes {MAX_PAYLOAD}" in caught.value.title
+    assert f"has {MAX_PAYLOAD + 1} bytes; AWS IoT accepts {MAX_PAYLOAD}" in caught.value.title
     assert caught.value.remedy
 
 

@@ -151,7 +151,9 @@ def test_the_readings_that_wait_for_aws_are_bounded(
     for _ in range(3):
         refused = program.ask({"payload": 2, "wait": True, "id": "late"})
         assert (refused["error"]["code"], refused["id"]) == ("busy", "late")
-        assert refused["error"]["title"] == f"3 readings of this {whose} wait for AWS already."
+        assert (
+            refused["error"]["title"] == f"3 readings of this {whose} are already waiting for AWS."
+        )
         assert program.ask({"payload": 3})["ok"]
         bench.intake.acknowledge.pop(0)(None)
         assert program.received()[-1] == {"acknowledged": True}

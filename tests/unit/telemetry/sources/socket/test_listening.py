@@ -39,7 +39,7 @@ def test_a_hidden_or_unknown_user_is_a_problem_and_others_may_send(
     found = AllowList(allow, str, str, map_file)
     assert found.problems == [
         "there is no user no-such-user",
-        "the unit's PrivateUsers=yes hides who sends",
+        "the unit's PrivateUsers=yes hides who the sender is",
     ]
     assert AllowList(EVERYBODY, str, str, map_file).problems == []
     begin(bench, [*allow, *EVERYBODY])
