@@ -18,6 +18,9 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+        # Whoever has it too may have made it not block; Python reads nothing then, and writes a part.
+        with contextlib.suppress(OSError):
+            os.set_blocking(number, True)
         stream = getattr(sys, name)
         if stream is None:  # which argparse of Debian 12 writes to all the same
             found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
@@ -33,7 +36,7 @@ def answer(text: str) -> None:
         OutputError: It does not take it.
     """
     try:
-        print(text, flush=True)
+        _write(sys.stdout, f"{text}\n")
     except BrokenPipeError as error:
         _drop(sys.stdout)
         raise OutputError from error
@@ -46,7 +49,7 @@ def answer(text: str) -> None:
 def say(text: str, end: str = "\n") -> None:
     """Prints to stderr; where that cannot be, the work goes on in silence."""
     try:
-        print(text, end=end, file=sys.stderr, flush=True)
+        _write(sys.stderr, f"{text}{end}")
     except (OSError, ValueError):
         _drop(sys.stderr)
 
@@ -67,6 +70,15 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:
         return False
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Writes all of it: an unbuffered stream (``PYTHONUNBUFFERED``) takes a part, and Python drops the rest."""
+    stream.flush()
+    left = text.encode(stream.encoding, stream.errors or "strict")
+    while left:
+        left = left[stream.buffer.write(left) :]
+    stream.flush()
 
 
 def _drop(stream: TextIO) -> None:

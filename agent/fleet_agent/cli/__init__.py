@@ -110,6 +110,8 @@ def _report(error: AgentError, *, as_json: bool) -> int:
     problems = error.problems if isinstance(error, ConfigurationError) else ()
     title = f"{where}{error.title}"
     details = [f"  {line}" for line in (*problems, error.remedy)]
+    if not isinstance(error, UsageError) and (gone := _missing_directory()):
+        details.append(f"  {gone.title} A path that does not begin with / leads nowhere. {gone.remedy}")
     words = "\n".join(map(printable, (title, *details)))
     if not log.failed(words, problem=error.code, step=error.step):
         note(f"fleet-agent: {title}", *details)

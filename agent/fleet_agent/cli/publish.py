@@ -5,14 +5,15 @@ import base64
 import errno
 import json
 import os
+import select
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from fleet_agent import pasted
 from fleet_agent.cli import agent_socket, flags
 from fleet_agent.cli.outcome import Outcome
+from fleet_agent.clock import SystemClock
 from fleet_agent.config.units import parse_duration
 from fleet_agent.errors import (
     AgentError,
@@ -132,7 +133,7 @@ def _reading(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
     if arguments.file is not None:
         if payload is not None:
             raise _usage("There is a PAYLOAD and a --file.", "Give one of them.")
-        return topic, _read(arguments.file)
+        return topic, _read(arguments.file, arguments.timeout or None)
     if payload is None:
         payload = topic  # one word alone is the payload, if it can be one
         topic = None
@@ -172,12 +173,25 @@ def _no_json(word: str) -> None:
     raise ValueError(word)
 
 
-def _read(name: str) -> bytes:
+def _read(name: str, seconds: float | None) -> bytes:
+    """Reads a file, or a pipe for as long as it is waited for."""
+    clock = SystemClock()
+    until = clock.monotonic() + (seconds or 0)
+    found = b""
     try:
-        with Path(name).open("rb") as file:
-            return file.read(MAX_PAYLOAD + 1)
+        # Not to wait here for whoever writes into a pipe.
+        with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
+            while len(found) <= MAX_PAYLOAD:
+                left = seconds and max(0, until - clock.monotonic())
+                if not select.select([file], [], [], left)[0]:
+                    title = f"Nobody writes into {name}, or not to its end."
+                    raise _timed_out(title, "Start what writes there, or raise --timeout.")
+                if not (piece := file.read(MAX_PAYLOAD)):
+                    break
+                found += piece
     except OSError as error:
         raise _usage(f"Cannot read {name}: {error.strerror}.", "Check the path.") from error
+    return found
 
 
 def _read_stdin() -> bytes:
@@ -239,10 +253,10 @@ def _connection_lost() -> UnreachableError:
     )
 
 
-def _timed_out(title: str) -> UnreachableError:
-    return UnreachableError(
-        title, remedy="See fleet-agent status, or raise --timeout.", code="timeout"
-    )
+def _timed_out(
+    title: str, remedy: str = "See fleet-agent status, or raise --timeout."
+) -> UnreachableError:
+    return UnreachableError(title, remedy=remedy, code="timeout")
 
 
 def _usage(title: str, remedy: str) -> UsageError:

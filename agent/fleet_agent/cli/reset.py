@@ -87,7 +87,7 @@ def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     note(f"This forgets the device's identity{who}:", *(f"  {name}" for name in going))
     if is_watched:
         streams.print_error("Type yes to go on: ", end="")
-        if sys.stdin.readline().strip() == "yes":
+        if streams.read_line() == "yes":
             return
     raise UsageError(
         "Nothing was removed.",

@@ -1,4 +1,4 @@
-"""The program's streams: closed, full, cut off, or in an encoding that lacks a character; none is a traceback."""
+"""The program's streams: closed, full, cut off, not blocking, or lacking a character; none is a traceback."""
 
 import codecs
 import contextlib
@@ -24,6 +24,9 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+        # Whoever has it too may have made it not block; Python reads nothing then, and writes a part.
+        with contextlib.suppress(OSError):
+            os.set_blocking(number, True)
         stream = getattr(sys, name)
         if stream is None:
             found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
@@ -39,8 +42,7 @@ def answer(text: str) -> None:
         OutputError: It does not take it.
     """
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        _write(sys.stdout, f"{text}\n")
     except BrokenPipeError as error:
         _drop(sys.stdout)
         raise OutputError from error
@@ -58,10 +60,17 @@ def print_error(text: str, end: str = "\n") -> None:
 def put(stream: TextIO, text: str) -> None:
     """Writes to a stream that need not have a reader; what does not go out is dropped."""
     try:
-        stream.write(text)
-        stream.flush()
+        _write(stream, text)
     except (OSError, ValueError):
         _drop(stream)
+
+
+def read_line() -> str:
+    """Reads what somebody types; nothing when it cannot be read."""
+    try:
+        return sys.stdin.readline().strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def finish() -> bool:
@@ -83,6 +92,15 @@ def can_show(text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Writes all of it: an unbuffered stream (``PYTHONUNBUFFERED``) takes a part, and Python drops the rest."""
+    stream.flush()
+    left = text.encode(stream.encoding, stream.errors or "strict")
+    while left:
+        left = left[stream.buffer.write(left) :]
+    stream.flush()
 
 
 def _spelled(error: UnicodeError) -> tuple[str, int]:

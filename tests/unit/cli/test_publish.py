@@ -205,6 +205,37 @@ def test_half_a_character_is_refused_by_name(
     assert bench.intake.readings == []
 
 
+def test_a_stdin_that_does_not_block_is_waited_for(bench: Bench) -> None:
+    """As a program with an event loop makes it: Python reads nothing from it, and no end either."""
+    begin(bench)
+    with subprocess.Popen(["sh", "-c", "sleep 1; echo [1]"], stdout=subprocess.PIPE) as writing:
+        assert writing.stdout is not None
+        os.set_blocking(writing.stdout.fileno(), False)
+        argv = [str(COMMAND), "publish", "-", "--runtime-dir", str(bench.runtime_dir)]
+        with subprocess.Popen(argv, stdin=writing.stdout) as process:
+            bench.turn(lambda: process.poll() is not None)
+    assert process.returncode == 0
+    assert only(bench).payload == b"[1]"
+
+
+def test_a_pipe_that_nobody_writes_into_is_waited_for_no_longer_than_said(
+    bench: Bench, publish: Publish, tmp_path: Path
+) -> None:
+    begin(bench)
+    os.mkfifo(tmp_path / "pipe")
+    status, _, err = publish("--file", str(tmp_path / "pipe"), "--timeout", "0.2")
+    assert (status, bench.intake.readings) == (69, [])
+    assert f"Nobody writes into {tmp_path / 'pipe'}" in err
+
+
+def test_a_pipe_is_read_to_its_end(bench: Bench, publish: Publish, tmp_path: Path) -> None:
+    begin(bench)
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["sh", "-c", f"(echo [1,; sleep 0.2; echo 2]) > {tmp_path / 'pipe'}"]):
+        assert publish("--file", str(tmp_path / "pipe"))[0] == 0
+    assert only(bench).payload == b"[1,2]"
+
+
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
 def test_a_time_that_is_none(bench: Bench, publish: Publish, seconds: str) -> None:
     begin(bench)

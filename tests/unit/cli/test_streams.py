@@ -1,7 +1,9 @@
 """A console that is not UTF-8, streams that are closed, full or cut off: an exit status, and never a traceback."""
 
+import fcntl
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,6 +105,34 @@ def test_a_full_stdout_is_said_in_a_line(run: Run) -> None:
         assert_calm(done)
         assert done.returncode == (status or 1), (words, done.stderr)
         assert "fleet-agent: stdout cannot be written: No space left on device" in done.stderr
+
+
+def test_a_stdout_that_does_not_block_gets_all_of_a_long_answer() -> None:
+    """Such as a pipe that an event loop made: without a buffer Python writes what fits and drops the rest."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = [sys.executable, "-u", "-m", "fleet_agent", "config", "schema"]
+    with subprocess.Popen(command, stdout=writer, env={"PYTHONPATH": AGENT}) as process:
+        os.close(writer)
+        with open(reader, "rb") as file:
+            select.select([file], [], [])
+            assert len(json.loads(file.read())) > 1
+    assert process.returncode == 0
+
+
+def test_an_answer_of_which_a_part_was_written_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-u", "-m", "fleet_agent", "config", "schema"]
+    with (tmp_path / "out").open("wb") as file:
+        done = subprocess.run(
+            ["prlimit", "--fsize=1000", *command],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": AGENT},
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"fleet-agent: stdout cannot be written: File too large\n"
 
 
 def test_a_reader_who_has_enough_hears_nothing(run: Run) -> None:
@@ -226,8 +256,12 @@ def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
     done = start("import", "some.conf")
     assert done.returncode == 2
     assert "The current directory was removed." in done.stderr
-    # What is named from the root on is found all the same, and nobody listens there.
+    place = ("--endpoint", "127.0.0.1", "--port", "1", "--state-dir", "s")
     claim = ("--cert", pair.certificate, "--key", pair.private_key, "--template-name", "t")
+    done = start("provision", *claim, *place)
+    assert done.returncode == 73, done.stderr
+    assert "The current directory was removed." in done.stderr
+    # What is named from the root on is found all the same, and nobody listens there.
     place = ("--endpoint", "127.0.0.1", "--port", "1", "--state-dir", tmp_path / "s")
     done = start("provision", *claim, *place, "--timeout", "0.5", "--allow-volatile")
     assert done.returncode == 69, done.stderr

@@ -64,6 +64,8 @@ def test_a_request_with_a_key_that_aws_refuses(kind: str) -> None:
     with pytest.raises(DeviceError, match=r"device\.csr has .* AWS IoT accepts") as error:
         keys.read_csr(pem.encode(), "device.csr")
     assert caught(error) == ("csr-weak-key", True)
+    # With the same key the next request would be refused as well.
+    assert "-newkey ec" in error.value.remedy
 
 
 def test_a_request_with_a_key_of_another_kind() -> None:

@@ -40,9 +40,9 @@ def run(
     }
 
     def start(
-        *words: str, redirect: str = "", more: dict[str, str] | None = None
+        *words: str, redirect: str = "", through: str = "", more: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        program = f'exec "$0" "$@" {redirect}'
+        program = f'exec {through} "$0" "$@" {redirect}'
         command = [sys.executable, str(root_dir / "scripts" / "fleet-cloud"), *words]
         return subprocess.run(
             ["sh", "-c", program, *command],
@@ -88,6 +88,13 @@ def test_full_stdout_is_one_line_and_a_failure(run: Run, words: tuple[str, ...])
     assert "Exception ignored" not in done.stderr
     if words != ("--help",):
         assert "stdout cannot be written" in done.stderr
+
+
+def test_an_answer_of_which_a_part_was_written_is_a_failure(run: Run) -> None:
+    more = {"PYTHONUNBUFFERED": "1"}
+    done = run(*SHOW, "--json", redirect=">out", through="prlimit --fsize=100", more=more)
+    assert done.returncode == 1
+    assert "stdout cannot be written: File too large" in done.stderr
 
 
 def test_nobody_at_stdin_is_no_yes(run: Run) -> None:
