@@ -49,9 +49,9 @@ def _run(words: list[str]) -> int:
         from fleet_agent.cli import run
 
         return run.start(words).status
-    from fleet_agent.cli.parser import command_line
+    from fleet_agent.cli.parser import parse
 
-    arguments = command_line(words[0] if words else None).parse_args(words)
+    arguments = parse(words)
     if not hasattr(arguments, "run"):
         raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")
     log.set_up(verbose=arguments.verbose)
@@ -111,7 +111,9 @@ def _report(error: AgentError, *, as_json: bool) -> int:
     title = f"{where}{error.title}"
     details = [f"  {line}" for line in (*problems, error.remedy)]
     if not isinstance(error, UsageError) and (gone := _missing_directory()):
-        details.append(f"  {gone.title} A path that does not begin with / leads nowhere. {gone.remedy}")
+        details.append(
+            f"  {gone.title} A path that does not begin with / leads nowhere. {gone.remedy}"
+        )
     words = "\n".join(map(printable, (title, *details)))
     if not log.failed(words, problem=error.code, step=error.step):
         note(f"fleet-agent: {title}", *details)

@@ -74,6 +74,24 @@ def _given(text: str) -> str:
     return text
 
 
+def parse(words: list[str]) -> argparse.Namespace:
+    """Reads a command line.
+
+    Raises:
+        UsageError: It makes no sense.
+    """
+    verb = words[0] if words else None
+    arguments, unknown = command_line(verb).parse_known_args(words)
+    if unknown:
+        # One alone, and without a value: that may be a password.
+        name = unknown[0].partition("=")[0]
+        program = f"{PROGRAM} {verb}" if verb in VERBS else PROGRAM
+        raise UsageError(
+            f"Unrecognized argument: {name}.", remedy=f"See {program} --help", code="usage"
+        )
+    return arguments
+
+
 def command_line(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line, or with one verb filled in only (the rest costs its imports)."""
     top = _Parser(

@@ -56,9 +56,9 @@ def options(words: list[str]) -> StartOptions:
         AgentError: One of them is wrong.
     """
     from fleet_agent.cli import flags
-    from fleet_agent.cli.parser import command_line
+    from fleet_agent.cli.parser import parse
 
-    arguments = command_line("run").parse_args(words)
+    arguments = parse(words)
     return StartOptions(
         settings=flags.settings(arguments),
         configuration=_configuration(words),

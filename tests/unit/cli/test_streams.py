@@ -115,7 +115,7 @@ def test_a_stdout_that_does_not_block_gets_all_of_a_long_answer() -> None:
     command = [sys.executable, "-u", "-m", "fleet_agent", "config", "schema"]
     with subprocess.Popen(command, stdout=writer, env={"PYTHONPATH": AGENT}) as process:
         os.close(writer)
-        with open(reader, "rb") as file:
+        with open(reader, "rb") as file:  # noqa: PTH123 - a descriptor
             select.select([file], [], [])
             assert len(json.loads(file.read())) > 1
     assert process.returncode == 0
@@ -198,6 +198,11 @@ def test_ctrl_c_while_it_starts_is_a_plain_end(
         (("--template-parameters", "[]"), "it is not text: a JSON object with string values"),
         (("--csr", ""), "Argument --csr: is empty"),
         (("--config", ""), "Argument --config: is empty"),
+        (
+            ("--proxy", "http://me:s3cr3t@proxy:1"),
+            "argument: --proxy.\n  See fleet-agent provision --help",
+        ),
+        (("--proxy=http://me:s3cr3t@proxy:1",), "argument: --proxy.\n"),
         (("--template-parameters", '{"A": "1", "A": "2"}'), "twice"),
         (("--template-parameters", "[" * 100_000), "not JSON"),
         (("--template-parameters", '{"A": "\\ud83d"}'), "A: "),
@@ -219,6 +224,7 @@ def test_a_wrong_flag_is_blamed_and_no_file(
     assert_calm(done)
     assert done.returncode in (2, 78)
     assert words in done.stderr
+    assert "s3cr3t" not in done.stderr
     assert "config.yaml" not in done.stderr
     assert not (tmp_path / "s").exists()
 
@@ -256,14 +262,14 @@ def test_a_current_directory_that_is_gone(tmp_path: Path) -> None:
     done = start("import", "some.conf")
     assert done.returncode == 2
     assert "The current directory was removed." in done.stderr
-    place = ("--endpoint", "127.0.0.1", "--port", "1", "--state-dir", "s")
+    place = ("--endpoint", "127.0.0.1", "--port", "1")
     claim = ("--cert", pair.certificate, "--key", pair.private_key, "--template-name", "t")
-    done = start("provision", *claim, *place)
+    done = start("provision", *claim, *place, "--state-dir", "s")
     assert done.returncode == 73, done.stderr
     assert "The current directory was removed." in done.stderr
     # What is named from the root on is found all the same, and nobody listens there.
-    place = ("--endpoint", "127.0.0.1", "--port", "1", "--state-dir", tmp_path / "s")
-    done = start("provision", *claim, *place, "--timeout", "0.5", "--allow-volatile")
+    there = (*place, "--state-dir", str(tmp_path / "s"))
+    done = start("provision", *claim, *there, "--timeout", "0.5", "--allow-volatile")
     assert done.returncode == 69, done.stderr
 
 
