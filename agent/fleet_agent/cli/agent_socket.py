@@ -10,6 +10,7 @@ from fleet_agent.cli import flags
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.paths import SERVICE_RUNTIME_DIR
 from fleet_agent.errors import DeviceError, RefusedError, UnreachableError
+from fleet_agent.process.listeners import too_long
 
 NOT_RUNNING = "agent-not-running"
 
@@ -59,9 +60,16 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
         denied: How to let a user open it, for the error.
 
     Raises:
+        DeviceError: No socket can have this path.
         RefusedError: This user may not open it.
         UnreachableError: No program listens there.
     """
+    if why := too_long(path):
+        raise DeviceError(
+            f"There is no agent's socket {path}: {why}.",
+            remedy="Set a shorter runtime_dir in the agent's configuration, and restart it; or give --runtime-dir.",
+            code="path-too-long",
+        )
     clock = SystemClock()
     until = clock.monotonic() + (timeout or _LONGEST)
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

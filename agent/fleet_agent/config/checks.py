@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from fleet_agent.config.shape import WrongValueError
+from fleet_agent.process.listeners import MOST_PATH, too_long
 from fleet_agent.topics.limits import Fault, filter_fault, topic_fault
 from fleet_agent.topics.template import template_fault
 
@@ -235,6 +236,15 @@ def part_name(text: str) -> None:
     """Checks the name of a source or a handler."""
     if not re.fullmatch(r"[0-9A-Za-z_.-]{1,64}", text):
         raise WrongValueError("is not a name: 1 to 64 of the characters 0-9 A-Z a-z _ . -")
+
+
+def socket_path(text: str) -> None:
+    """Checks the path of a Unix socket."""
+    if too_long(text):
+        raise WrongValueError(
+            f"is longer than the path of a socket may be ({MOST_PATH} bytes)",
+            "give the socket a shorter path",
+        )
 
 
 def helper_name(text: str) -> None:

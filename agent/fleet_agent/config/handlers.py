@@ -80,7 +80,10 @@ class SocketHandler:
     """Passes each message to a local program that listens on a Unix socket (SOCK_SEQPACKET)."""
 
     path: Annotated[
-        str, FilePath(), Doc("The socket of that program.", "path: /run/app/commands.sock")
+        str,
+        FilePath(),
+        Text(checks.socket_path),
+        Doc("The socket of that program.", "path: /run/app/commands.sock"),
     ]
     timeout: Annotated[
         float,

@@ -13,7 +13,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.local_clients import users
 from fleet_agent.process import starved
-from fleet_agent.process.listeners import Listeners
+from fleet_agent.process.listeners import Listeners, too_long
 from fleet_agent.process.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ class UnixListener:
             self._listener = self._listeners.listen(self.path, self._grant_access)
         except (OSError, StateDirectoryError) as error:
             self.due = self._clock.monotonic() + RETRY
-            words = getattr(error, "strerror", None) or str(error).rstrip(".")
+            why = getattr(error, "strerror", None) or str(error).rstrip(".")
+            words = too_long(self.path) or why
             self._failed(f"cannot listen on {self.path}: {words}")
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)

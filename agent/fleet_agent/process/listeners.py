@@ -19,7 +19,8 @@ _INHERITED = "FLEET_AGENT_LISTENERS"
 
 HOST = "127.0.0.1"
 BACKLOG = 64
-# No longer than the names of sockets, whose paths may have 107 bytes.
+MOST_PATH = 107  # bytes of a socket's path, as the system has it
+# No longer than the names of sockets: what their paths may have, its path may.
 _UNREADY = ".new"
 # Descriptors that systemd passes begin here; more than these are none of ours.
 _FIRST, _MOST = 3, 8
@@ -153,6 +154,14 @@ def _of_systemd() -> dict[Path, _Listener]:
                 socket=listener, device=at.st_dev, inode=at.st_ino, is_given=True
             )
     return found
+
+
+def too_long(path: str | Path) -> str | None:
+    """Why no socket can have this path; None: it can."""
+    length = len(os.fsencode(path))
+    if length <= MOST_PATH:
+        return None
+    return f"its path has {length} bytes, and a socket's has {MOST_PATH} at most; a shorter runtime_dir helps"
 
 
 def _bound(path: Path, prepare: Callable[[Path], object]) -> _Listener:

@@ -338,3 +338,11 @@ def test_a_good_filter(folder: Folder, topic: str) -> None:
 )  # fmt: skip
 def test_a_wrong_value_elsewhere(value_problem: ValueProblem, line: str, expected: str) -> None:
     assert expected in value_problem(line)
+
+
+def test_the_path_of_a_handlers_socket_has_a_length(folder: Folder) -> None:
+    fits = "/" + "d" * 106
+    text = 'endpoint: a.example\nhandlers: {{app: {{socket: {{path: "{path}"}}}}}}\n'
+    assert folder.load(text.format(path=fits)).handlers["app"].socket is not None
+    (line,) = folder.problems(text.format(path=f"{fits}d"))
+    assert "is longer than the path of a socket may be (107 bytes)" in line

@@ -86,6 +86,14 @@ def test_a_group_of_no_possible_number_is_a_problem_and_no_end(tmp_path: Path) -
     assert words == f"there is no group {'9' * 30}"
 
 
+def test_a_path_that_no_socket_can_have_is_named_with_what_helps(tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 100) / "x.sock"
+    (words,) = made(path)
+    assert words is not None
+    assert f"cannot listen on {path}: its path has {len(str(path))} bytes" in words
+    assert "a shorter runtime_dir helps" in words
+
+
 def test_who_may_open_it_may_from_the_moment_that_it_is_there(tmp_path: Path) -> None:
     watched = Watched()
     assert made(tmp_path / "all.sock", watched, is_for_all=True) == [None]
