@@ -113,8 +113,9 @@ def _code() -> list[str]:
 
 
 def _stamp(name: str) -> list[int]:
+    """What Python takes its bytecode by, too; an image's file system may know no fractions of a second."""
     found = os.stat(name)  # noqa: PTH116 - a hundred, in each start
-    return [found.st_mtime_ns, found.st_size]
+    return [int(found.st_mtime), found.st_size]
 
 
 def _sum(data: bytes) -> bytes:
