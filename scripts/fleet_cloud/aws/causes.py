@@ -87,6 +87,18 @@ TABLE = (
         "type: aws configure list-profiles   to see yours, or: aws configure --profile {name}",
     ),
     Row(
+        "broken-configuration",
+        r"Unable to parse config file: (?P<name>[^\n]*)",
+        "that file of the AWS CLI is damaged, or is another one",
+        "correct it, or take it away: mv {name} {name}.aside",
+    ),
+    Row(
+        "no-memory",
+        r"MemoryError|Cannot allocate memory",
+        "this machine, or a limit of it, gives this process no more memory",
+        "free some, or raise the limit: ulimit -a shows it",
+    ),
+    Row(
         "credentials-expired",
         r"\((ExpiredToken|ExpiredTokenException|RequestExpired)\)|"
         r"SSO session.*(expired|invalid)|Token has expired|Error loading SSO Token",

@@ -56,6 +56,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes the claim, or the rest of it."""
     check_not_claim("--name", context.names.fleet)
     batch, folder = _batch(arguments.batch), config.claim_folder(arguments)
+    config.check(arguments)
     context.shell.need("openssl")
     aws = context.aws()
     certificate_id = folder.certificate_id(context.shell)

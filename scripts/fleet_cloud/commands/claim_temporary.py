@@ -29,6 +29,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Gets the claim and writes it."""
     folder = config.claim_folder(arguments)
     folder.check_empty()
+    config.check(arguments)
     aws = context.aws()
     template = context.names.template
     command = aws.command("iot", "create-provisioning-claim", "--template-name", template)

@@ -120,6 +120,20 @@ def claim_folder(arguments: argparse.Namespace) -> ClaimFolder:
     return ClaimFolder(arguments.image / "claim" if arguments.image else arguments.out)
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Checks the flags of :func:`add_content`, for whoever makes something before the file that they are for.
+
+    Raises:
+        FleetCloudError: One cannot be.
+    """
+    if arguments.fleet_size is not None:
+        spread.window_seconds(arguments.fleet_size, arguments.quota)
+    if arguments.device_endpoint:
+        configuration.endpoint(arguments.device_endpoint)
+    if arguments.ca_file:
+        _ca_text(arguments.ca_file)
+
+
 def for_claim(context: Context, arguments: argparse.Namespace) -> Outcome | None:
     """Writes the configuration for a claim; an existing one is kept unless a flag says what it should contain.
 
@@ -236,18 +250,24 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
     """Returns the CA's text to write into the folder, and the path that the configuration names."""
     if given is None:
         return None, None
-    found = pem.certificates(Path(given), "--ca-file")
+    found = _ca_text(given)
     if found is None:
-        if not given.startswith("/"):
-            raise UsageError(
-                f"--ca-file {given}: there is no such file",
-                remedy="name a file here, or write the whole path that it has on the device",
-            )
         context.console.say(f"{given} is not here: taken as a path on the device")
         return None, given
     if Path(given).resolve() == (out / CA_FILE).resolve():
         return None, CA_FILE
     return found, CA_FILE
+
+
+def _ca_text(given: str) -> str | None:
+    """Returns the certificates in a CA file; None: it is one of the device."""
+    found = pem.certificates(Path(given), "--ca-file")
+    if found is None and not given.startswith("/"):
+        raise UsageError(
+            f"--ca-file {given}: there is no such file",
+            remedy="name a file here, or write the whole path that it has on the device",
+        )
+    return found
 
 
 def _claim_folder(out: Path, given: str | None) -> str:

@@ -20,6 +20,8 @@ from fleet_cloud.local import files, quoting
 # The AWS CLI itself gives up after a minute per try; nothing here takes longer than its five tries.
 TIMEOUT_SECONDS = 360
 
+_TRACEBACK = "Traceback (most recent call last)"
+
 _INSTALL = {
     "aws": "install the AWS CLI, version 1 or 2: sudo apt-get install awscli",
     "openssl": "install it: sudo apt-get install openssl",
@@ -211,9 +213,17 @@ def _run(command: Command, values: Mapping[str, str]) -> str:
             remedy="run the command above by hand to look further",
             code=COMMAND_FAILED,
             command=str(command),
-            said=done.stderr.strip() or f"nothing (exit status {done.returncode})",
+            said=_reason(done.stderr) or f"nothing (exit status {done.returncode})",
         )
     return done.stdout
+
+
+def _reason(said: str) -> str:
+    """Returns what a program wrote on stderr; of a Python program's traceback, as aws has them too, the exception."""
+    written = said.strip()
+    if _TRACEBACK not in written:
+        return written
+    return written.splitlines()[-1]
 
 
 def _encoded(word: str, command: Command) -> bytes:

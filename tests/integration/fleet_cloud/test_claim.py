@@ -179,3 +179,18 @@ def test_claim_for_a_fleet_that_is_not_set_up_is_refused_before_a_key_is_made(
         policy["policyName"] for policy in aws_client(sandbox, "iot").list_policies()["policies"]
     ]
     assert "nobody-claim" not in names
+
+
+@pytest.mark.parametrize("kind", ["new", "temporary"])
+@pytest.mark.parametrize(
+    "flags",
+    [("--ca-file", "no-such.pem"), ("--device-endpoint", "ht tp"), ("--fleet-size", "0")],
+    ids=lambda flags: flags[0],
+)
+def test_claim_with_a_flag_that_cannot_be_is_refused_before_it_is_made(
+    fleet_cloud: FleetCloud, image: Image, tmp_path: Path, kind: str, flags: tuple[str, str]
+) -> None:
+    folder = tmp_path / "image"
+    words = ("claim", kind, "--name", image.fleet.name, "--image", folder)
+    fleet_cloud(*words, *flags, status=2)
+    assert not folder.exists()

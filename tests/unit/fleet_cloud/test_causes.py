@@ -17,6 +17,8 @@ ROLE_NEW = CALLING.format(
 SAID = {
     "no-credentials": 'Unable to locate credentials. You can configure credentials by running "aws configure".',
     "unknown-profile": "The config profile (nope) could not be found",
+    "broken-configuration": "Unable to parse config file: /home/me/.aws/config",
+    "no-memory": "botocore does not understand the answer: MemoryError",
     "ExpiredToken": CALLING.format("ExpiredToken", "GetRole", "The security token is expired"),
     "credentials-expired": "Error when retrieving token from sso: Token has expired and refresh failed",
     "SignatureDoesNotMatch": CALLING.format(

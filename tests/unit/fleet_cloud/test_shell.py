@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,13 @@ def test_failed_command_is_told_with_its_own_words() -> None:
         shell().run(command)
     assert failed.value.said == "no luck"
     assert failed.value.command == str(command)
+
+
+def test_of_a_traceback_of_aws_the_exception_is_told() -> None:
+    command = Command(words=(sys.executable, "-c", "raise RuntimeError('no luck')"))
+    with pytest.raises(CommandError) as failed:
+        shell().run(command)
+    assert failed.value.said == "RuntimeError: no luck"
 
 
 def test_missing_program_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
