@@ -96,6 +96,7 @@ class Composition:
         )
         # When a new image of the process may connect (monotonic seconds).
         self.not_before = 0.0
+        self.reloaded: StartOptions | None = None
 
     def run(self, credential: Credential, session: Session) -> Ending:
         """Carries readings up and orders down until there is a reason to end.
@@ -114,6 +115,7 @@ class Composition:
             if ending is Ending.STOP:
                 notify.stopping()
             self._health.set_activity("stopping" if ending is Ending.STOP else _RESTARTING)
+            self.reloaded = loop.reloaded
             loop.finish()
             self.not_before = loop.connected_at + CONNECT_INTERVAL
             if ending is Ending.STOP:

@@ -1,21 +1,26 @@
 """Endings: why the loop returned, and what follows: the end of the process, or a new image of it by exec."""
 
+import contextlib
 import enum
 import fcntl
 import logging
 import os
+import pickle
 import sys
 from pathlib import Path
 
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.process import log, streams
 from fleet_agent.process.listeners import Listeners
 from fleet_agent.process.log import Moment
 from fleet_agent.process.mailbox import Mailbox, hold_requests, hold_stops
+from fleet_agent.programs.worker import CODE
 from fleet_agent.statedir.lock import Lock
 
 _log = logging.getLogger(__name__)
 
-# Passed to the new image: why the old one ended, and when the new one may connect (monotonic seconds).
+# Passed to the new image: its options, why the old one ended, and when the new one may connect (monotonic seconds).
+OPTIONS = "FLEET_AGENT_OPTIONS"
 _AFTER = "FLEET_AGENT_AFTER"
 _NOT_BEFORE = "FLEET_AGENT_NOT_BEFORE"
 
@@ -50,8 +55,22 @@ def follow_up() -> tuple[Ending | None, float]:
     return ending, moment
 
 
+def handed_over() -> StartOptions | None:
+    """Returns the options that the previous image checked, or ran with; None if its code was another.
+
+    The file may have been changed since, and what was not checked must not end a daemon that runs.
+    """
+    with open(int(os.environ.pop(OPTIONS)), "rb") as file:  # noqa: PTH123 - a descriptor
+        try:
+            code, options = pickle.load(file)  # noqa: S301 - the image before this one wrote it
+        except Exception:  # noqa: BLE001 - of another version's
+            return None
+    return options if code == CODE else None
+
+
 def reexecute(
     ending: Ending,
+    options: StartOptions,
     lock: Lock,
     listeners: Listeners,
     mailbox: Mailbox,
@@ -71,6 +90,11 @@ def reexecute(
     if mailbox.is_stopping:
         return
     _close_at_exec()
+    with contextlib.suppress(OSError):  # without them it reads the file
+        descriptor = os.memfd_create("options", 0)
+        os.write(descriptor, pickle.dumps((CODE, options)))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        environment[OPTIONS] = str(descriptor)
     lock.hand_over(environment)
     listeners.hand_over(environment)
     logging.shutdown()

@@ -16,6 +16,7 @@ from fleet_agent.daemon.endings import Ending
 from fleet_agent.daemon.refusal_watch import RecoverRequested
 from fleet_agent.daemon.requests import Requests
 from fleet_agent.daemon.serving import Actor, Serving
+from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.daemon.traffic_report import TrafficReport
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.health import table
@@ -153,6 +154,11 @@ class Loop:
             if event is None:
                 return
             self._handle_session_event(event)
+
+    @property
+    def reloaded(self) -> StartOptions | None:
+        """The options for a new image of the process, where a reload has read and checked them."""
+        return self._requests.reloaded
 
     @property
     def connected_at(self) -> float:

@@ -88,13 +88,14 @@ class Requests:
         self._report = report
         self._worker = worker
         self._put_in_service = put_in_service
+        self.reloaded: StartOptions | None = None  # what was read for the next image
 
     # Reload -----------------------------------------------------------------------------------------------------------
 
     def reload(self) -> Ending | None:
         """Checks the new configuration; one that would not work is reported, and nothing changes."""
         try:
-            self._worker.call(check_reload, self._read, self._settings)
+            self.reloaded = self._worker.call(check_reload, self._read, self._settings)
         except AgentError as error:
             self._keep(error)
             return None
@@ -268,8 +269,11 @@ class Requests:
         )
 
 
-def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
+def check_reload(read: Callable[[], StartOptions], running: Settings) -> StartOptions:
     """Reads the configuration and tries what a start with it would need; called in a worker.
+
+    Returns:
+        What it read: the next image takes that, whatever becomes of the file.
 
     Raises:
         AgentError: What is wrong with it.
@@ -277,7 +281,8 @@ def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
     from fleet_agent.session import tls
     from fleet_agent.session.route import route
 
-    found = read().settings
+    options = read()
+    found = options.settings
     if (found.state_dir, found.runtime_dir) != (running.state_dir, running.runtime_dir):
         raise DeviceError(
             "state_dir and runtime_dir cannot change while the agent runs.",
@@ -292,3 +297,4 @@ def check_reload(read: Callable[[], StartOptions], running: Settings) -> None:
     # A hardware token is left alone: a wrong PIN would cost a try.
     if pair is not None and isinstance(pair.private_key, Secret):
         tls.context(route(found), pair)
+    return options

@@ -37,13 +37,16 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 
-def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions | None) -> None:
+def start(
+    read: Callable[[], StartOptions], worker: Worker, known: StartOptions | None, *, is_new: bool
+) -> None:
     """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
-        worker: Has been asked to read them, where they are not kept.
-        kept: The options, if their configuration was checked before.
+        worker: Has been asked to read them, where they are not known.
+        known: The options, if their configuration was checked before.
+        is_new: Whether that check is to be kept for the next start.
 
     Raises:
         AgentError: Something on the device must be changed first.
@@ -51,7 +54,7 @@ def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions |
     """
     # Before anything that is started here could inherit what systemd passes.
     listeners = Listeners()
-    options = kept or _read_options(read, worker)
+    options = known or _read_options(read, worker)
     settings = options.settings
     log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
@@ -61,7 +64,7 @@ def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions |
     credential = _in_use(store)
     settings = home.at_home(settings, credential)
     # A first boot has enough to do.
-    if credential is not None and kept is None:
+    if credential is not None and is_new:
         checked.ask_service(options.configuration, os.environ)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
@@ -98,7 +101,14 @@ def start(read: Callable[[], StartOptions], worker: Worker, kept: StartOptions |
     ending = composition.run(credential, session)
     worker.close()
     if ending is not Ending.STOP:
-        reexecute(ending, lock, listeners, mailbox, composition.not_before)
+        reexecute(
+            ending,
+            composition.reloaded or options,
+            lock,
+            listeners,
+            mailbox,
+            composition.not_before,
+        )
     listeners.close()
 
 

@@ -214,11 +214,11 @@ def _look_at_code() -> tuple[int, int, int] | None:
 
 
 # As it was when this process began.
-_CODE = _look_at_code()
+CODE = _look_at_code()
 
 
 def _failed(why: str) -> TemporaryError:
-    if _look_at_code() != _CODE:
+    if _look_at_code() != CODE:
         return TemporaryError(
             f"The agent's program was replaced while it runs, as by an upgrade ({_ROOT}): old and new do not work "
             f"together ({why}).",
