@@ -57,6 +57,8 @@ class Ready:
         self.act = act
 
 
+WRITING, ENDING = select.POLLOUT, 0
+
 # Events that are taken before the descriptors get another look: neither side starves the other.
 _BURST = 64
 _BEAT_PAUSE = 1.0  # seconds between proofs of life while events pour in
@@ -121,11 +123,14 @@ class Mailbox:
             os.eventfd_write(self._wake, 1)
 
     def watch(
-        self, descriptor: int, act: Callable[[], object], *, is_writing: bool = False
+        self, descriptor: int, act: Callable[[], object], events: int = select.POLLIN
     ) -> None:
-        """Has ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from (or written to)."""
+        """Has ``wait`` return ``Ready(act)`` for as long as the descriptor can be read from.
+
+        ``events`` of poll(2): ``WRITING``, can be written to; ``ENDING``, has no other side any more.
+        """
         self._watched[descriptor] = Ready(act)
-        self._poll.register(descriptor, select.POLLOUT if is_writing else select.POLLIN)
+        self._poll.register(descriptor, events)
 
     def unwatch(self, descriptor: int) -> None:
         """Watches it no more; one that is not watched is fine. Call it before closing the descriptor."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from fleet_agent.clock import Clock
-from fleet_agent.process.mailbox import Mailbox
+from fleet_agent.process.mailbox import WRITING, Mailbox
 from fleet_agent.programs import launch
 from fleet_agent.record import record
 
@@ -130,7 +130,7 @@ class Child:
         self._end = os.pidfd_open(process.pid)
         self._mailbox.watch(self._end, self._ended)
         if process.stdin is not None:
-            self._mailbox.watch(process.stdin.fileno(), self._write, is_writing=True)
+            self._mailbox.watch(process.stdin.fileno(), self._write, WRITING)
         if process.stdout is not None:
             self._mailbox.watch(process.stdout.fileno(), self._read_output)
         if process.stderr is not None:

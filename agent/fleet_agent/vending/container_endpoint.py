@@ -18,7 +18,7 @@ from fleet_agent.clock import Clock
 from fleet_agent.errors import AgentError, Exit
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.process.listeners import HOST, Listeners
-from fleet_agent.process.mailbox import Mailbox
+from fleet_agent.process.mailbox import WRITING, Mailbox
 from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.allow_list import UNKNOWN
 
@@ -298,7 +298,7 @@ class _Connection:
         self._leaving = self._leaving[sent:]
         self._mailbox.unwatch(self._client.fileno())
         if self._leaving:
-            self._mailbox.watch(self._client.fileno(), self._send, is_writing=True)
+            self._mailbox.watch(self._client.fileno(), self._send, WRITING)
             return
         if self._is_last:
             self._leave()

@@ -11,7 +11,7 @@ from fleet_agent.local_clients.admission import Admission, Usage
 from fleet_agent.local_clients.lingering_close import LingeringClose
 from fleet_agent.local_clients.unix_listener import UnixListener
 from fleet_agent.process.listeners import Listeners
-from fleet_agent.process.mailbox import Mailbox
+from fleet_agent.process.mailbox import WRITING, Mailbox
 from fleet_agent.vending import packet
 from fleet_agent.vending.alias import Cancel
 from fleet_agent.vending.packet import MAX_PACKET, Request
@@ -197,7 +197,7 @@ class _Connection:
         except BlockingIOError:
             self._answer = answer
             self._mailbox.unwatch(self._client.fileno())
-            self._mailbox.watch(self._client.fileno(), self._send_again, is_writing=True)
+            self._mailbox.watch(self._client.fileno(), self._send_again, WRITING)
             return
         except OSError:
             self.close()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_agent.config.handlers import SocketHandler
+from fleet_agent.clock import SystemClock
+from fleet_agent.config.handlers import HelperHandler, SocketHandler
 from fleet_agent.config.subscriptions import Subscription
+from fleet_agent.orders.handlers.helper import HelperWork
 from fleet_agent.orders.handlers.socket import SocketWork, packet, status_of
 from fleet_agent.orders.handlers.work import seconds
 from fleet_agent.orders.order import Order, bound
 from fleet_agent.orders.outcome import Outcome
+from fleet_agent.process.mailbox import Mailbox
 from support.clock import FakeClock
 from unit.orders.conftest import Bench, Program
 
@@ -263,3 +267,22 @@ def test_an_order_has_its_handlers_time_or_less(left: float | None, found: float
     clock = FakeClock()
     order = Order(payload=b"", bound=bound(left, clock))
     assert seconds(60.0, order, clock) == found
+
+
+@pytest.mark.parametrize("work", ["socket", "helper"])
+def test_without_a_descriptor_left_an_order_fails_and_the_agent_goes_on(
+    tmp_path: Path, work: str
+) -> None:
+    path, clock, found = str(tmp_path / "sock"), SystemClock(), list[Outcome]()
+    mailbox = Mailbox(clock)
+    asks: SocketWork | HelperWork = SocketWork(SocketHandler(path=path), "h", mailbox, clock)
+    if work == "helper":
+        asks = HelperWork(HelperHandler(name="reboot", socket=path), mailbox, clock)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        asks.begin(Order(topic="cmd/a", payload=b"1"), found.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    (outcome,) = found
+    assert "Too many open files" in outcome.reason

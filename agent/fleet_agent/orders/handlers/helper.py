@@ -16,7 +16,7 @@ from typing import Any
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import HelperHandler
-from fleet_agent.orders.handlers.work import Done, seconds
+from fleet_agent.orders.handlers.work import Done, seconds, sent
 from fleet_agent.orders.order import Order
 from fleet_agent.orders.outcome import (
     CANCELED,
@@ -125,15 +125,15 @@ class HelperWork:
 
     def _send(self, line: bytes) -> str | None:
         """Connects and sends a line; None, or why not."""
-        connection = socket.socket(
-            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
         try:
+<<<<<<< HEAD
             connection.connect(self._handler.socket)
             if connection.send(line, socket.MSG_NOSIGNAL) < len(line):
                 raise BlockingIOError(0, "it does not read its socket")
+=======
+            connection = sent(socket.SOCK_STREAM, self._handler.socket, line)
+>>>>>>> 1cfdfec4 (Fail an order for which no descriptor is left, and let one that only stops sending hear of AWS: the first ended the agent, the second was let go)
         except OSError as error:
-            connection.close()
             return error.strerror or str(error)
         self._connection, self._received = connection, bytearray()
         self._mailbox.watch(connection.fileno(), self._readable)

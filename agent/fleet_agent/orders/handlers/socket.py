@@ -13,7 +13,7 @@ import socket
 from fleet_agent import foreign
 from fleet_agent.clock import Clock
 from fleet_agent.config.handlers import SocketHandler
-from fleet_agent.orders.handlers.work import Done, seconds
+from fleet_agent.orders.handlers.work import Done, seconds, sent
 from fleet_agent.orders.order import Order, in_base64
 from fleet_agent.orders.outcome import TIMEOUT, Outcome, failure
 from fleet_agent.process.mailbox import Mailbox
@@ -49,15 +49,11 @@ class SocketWork:
 
     def begin(self, order: Order, done: Done) -> None:
         """Sends it."""
-        connection = socket.socket(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
+        path, data = self._handler.path, packet(order, self._name)
         try:
-            connection.connect(self._handler.path)
-            connection.send(packet(order, self._name), socket.MSG_NOSIGNAL)
+            connection = sent(socket.SOCK_SEQPACKET, path, data)
         except OSError as error:
-            connection.close()
-            words = f"cannot pass it to {self._handler.path}: {error.strerror or error}"
+            words = f"cannot pass it to {path}: {error.strerror or error}"
             done(failure("no-program", words))
             return
         self._connection, self._done = connection, done

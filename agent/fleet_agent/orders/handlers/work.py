@@ -1,5 +1,6 @@
 """The interface of what a handler does with an order: ``exec``, ``file``, ``socket``, ``helper``, ``upload_bundle``."""
 
+import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -55,3 +56,20 @@ class Work(Protocol):
 def seconds(limit: float, order: Order, clock: Clock) -> float:
     """Returns the time limit of an order, the smaller of its handler's and its own."""
     return limit if order.bound is None else max(min(limit, order.bound.left(clock)), 0.0)
+
+
+def sent(kind: int, path: str, data: bytes) -> socket.socket:
+    """Connects to a local program, without waiting for it, and sends it this; returns the connection.
+
+    Raises:
+        OSError: It does not listen or does not read, or this process has no descriptor left.
+    """
+    connection = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        connection.connect(path)
+        if connection.send(data, socket.MSG_NOSIGNAL) < len(data):
+            raise BlockingIOError(0, "it does not read")
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -6,7 +6,7 @@ from functools import partial
 
 from fleet_agent.local_clients.admission import Usage
 from fleet_agent.local_clients.lingering_close import LingeringClose
-from fleet_agent.process.mailbox import Mailbox
+from fleet_agent.process.mailbox import ENDING, WRITING, Mailbox
 from fleet_agent.telemetry.reading import Reading
 from fleet_agent.telemetry.sources import packet
 from fleet_agent.telemetry.sources.allow_list import Rights
@@ -130,9 +130,10 @@ class Connection:
             self._take(view[:size])
 
     def _ended(self) -> None:
-        """Handles the end of its packets. It may still read; if it does not, the next answer shows it."""
+        """Handles the end of its packets. It may still read, until its side is gone."""
         self._is_last = True
         self._mailbox.unwatch(self._client.fileno())
+        self._mailbox.watch(self._client.fileno(), self.close, ENDING)
         self._answer()
 
     def _take(self, data: memoryview) -> None:
@@ -248,12 +249,12 @@ class Connection:
         except BlockingIOError:
             self._is_stuck = True
             self._mailbox.unwatch(self._client.fileno())
-            self._mailbox.watch(self._client.fileno(), self._unstick, is_writing=True)
+            self._mailbox.watch(self._client.fileno(), self._unstick, WRITING)
             return
         except OSError:
             self.close()
             return
-        if self._is_last and not slots:
+        if self._is_last and not (slots or self._waits):
             self.close()
         elif self._is_full:
             self._bound()
@@ -262,6 +263,8 @@ class Connection:
         self._is_stuck = False
         self._is_full = True  # until it is known to be not
         self._mailbox.unwatch(self._client.fileno())
+        if self._is_last:
+            self._mailbox.watch(self._client.fileno(), self.close, ENDING)
         self._answer()
 
     def resume(self) -> None:
