@@ -126,13 +126,7 @@ class HelperWork:
     def _send(self, line: bytes) -> str | None:
         """Connects and sends a line; None, or why not."""
         try:
-<<<<<<< HEAD
-            connection.connect(self._handler.socket)
-            if connection.send(line, socket.MSG_NOSIGNAL) < len(line):
-                raise BlockingIOError(0, "it does not read its socket")
-=======
             connection = sent(socket.SOCK_STREAM, self._handler.socket, line)
->>>>>>> 1cfdfec4 (Fail an order for which no descriptor is left, and let one that only stops sending hear of AWS: the first ended the agent, the second was let go)
         except OSError as error:
             return error.strerror or str(error)
         self._connection, self._received = connection, bytearray()

@@ -68,7 +68,7 @@ def sent(kind: int, path: str, data: bytes) -> socket.socket:
     try:
         connection.connect(path)
         if connection.send(data, socket.MSG_NOSIGNAL) < len(data):
-            raise BlockingIOError(0, "it does not read")
+            raise BlockingIOError(0, "it does not read its socket")
     except OSError:
         connection.close()
         raise

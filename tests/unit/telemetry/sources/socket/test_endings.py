@@ -42,34 +42,32 @@ def test_a_half_closed_connection_still_gets_its_answers(bench: Bench) -> None:
     assert program.answers == [{"ok": True}, {"closed": True}]
 
 
-<<<<<<< HEAD
-def test_a_half_closed_connection_is_left_alone_until_there_is_an_answer(bench: Bench) -> None:
-=======
-def test_one_that_sends_no_more_still_hears_that_aws_has_it(bench: Bench) -> None:
+def test_a_half_closed_connection_hears_that_aws_has_the_reading(bench: Bench) -> None:
     begin(bench)
     program = Program(bench)
     program.send({"payload": 1, "wait": True})
     program.socket.shutdown(socket.SHUT_WR)
-    bench.turn(lambda: program.hear() == [{"ok": True}])
+    bench.turn(lambda: program.received() == [{"ok": True}])
     rest(bench)
     for tell in bench.intake.acknowledge:
         tell("")
-    bench.turn(lambda: len(program.hear()) == 3)
+    bench.turn(lambda: len(program.received()) == 3)
     assert program.answers[1:] == [{"acknowledged": True}, {"closed": True}]
 
 
-def test_one_that_sends_no_more_and_goes_before_aws_has_it_is_let_go(bench: Bench) -> None:
+def test_a_half_closed_connection_that_is_closed_before_aws_answers_is_given_up(
+    bench: Bench,
+) -> None:
     begin(bench)
     program = Program(bench)
     program.send({"payload": 1, "wait": True})
     program.socket.shutdown(socket.SHUT_WR)
-    bench.turn(lambda: program.hear() == [{"ok": True}])
+    bench.turn(lambda: program.received() == [{"ok": True}])
     program.socket.close()
     bench.turn(lambda: not bench.sources[0]._admission)  # type: ignore[attr-defined]
 
 
-def test_one_that_sends_no_more_is_not_looked_at_until_there_is_an_answer(bench: Bench) -> None:
->>>>>>> 1cfdfec4 (Fail an order for which no descriptor is left, and let one that only stops sending hear of AWS: the first ended the agent, the second was let go)
+def test_a_half_closed_connection_is_left_alone_until_there_is_an_answer(bench: Bench) -> None:
     begin(bench)
     bench.intake.is_held = True
     program = Program(bench)
