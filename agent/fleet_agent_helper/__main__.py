@@ -73,7 +73,7 @@ def _check(client: socket.socket, user: str) -> None:
     """Accepts the agent's user only; others get no answer."""
     _, uid, _ = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if uid != pwd.getpwnam(user).pw_uid:
-        _log(f"user {uid} is not {user}: not answered")
+        _log(f"user {uid} is not {user}, so it gets no answer")
         raise SystemExit(1)
 
 
@@ -85,7 +85,7 @@ def _line(client: socket.socket) -> bytes:
             client.settimeout(max(0.001, until - time.monotonic()))
             data = client.recv(requests.LONGEST_LINE)
         except OSError as error:
-            raise RefusedError("no request came in time") from error
+            raise RefusedError("no request arrived in time") from error
         if not data:
             break
         line += data
@@ -115,7 +115,7 @@ def _carried_out(
     try:
         order.end(outcome)
     except OSError as error:  # who waits hears of it all the same
-        _log(f"{asked.name}: the outcome is not kept: {error}")
+        _log(f"{asked.name}: the outcome could not be stored: {error}")
     _log(f"{asked.name}: {outcome.outcome} {outcome.reason}".rstrip())
     return vars(outcome)
 

@@ -56,11 +56,11 @@ def find(folder: Path, name: str) -> Program:
         # Below a sticky folder of root's nobody else moves what is root's; but anybody puts links to it there.
         is_sticky = part != real and found.st_uid == 0 and bool(found.st_mode & stat.S_ISVTX)
         if not stat.S_ISDIR(found.st_mode) or (_is_foreign(found) and not is_sticky):
-            raise RefusedError(f"{part} is no folder that root alone writes")
+            raise RefusedError(f"{part} is not a folder that only root can write")
     path = real / name
     found = _look(path)
     if not _is_file_of_root(found) or not found.st_mode & stat.S_IXUSR:
-        raise RefusedError(f"{path} is no executable file that root alone writes")
+        raise RefusedError(f"{path} is not an executable file that only root can write")
     lines = _profile(real / f"{name}.profile")
     if lines is None:
         return Program(path, STRICT, reboots=False)
@@ -78,12 +78,12 @@ def _profile(path: Path) -> list[str] | None:
         raise RefusedError(f"{path}: {error.strerror}") from error
     with os.fdopen(file, "rb") as stream:
         if not _is_file_of_root(os.fstat(file)):
-            raise RefusedError(f"{path} is no file that root alone writes")
+            raise RefusedError(f"{path} is not a file that only root can write")
         text = stream.read(_LONGEST_PROFILE).decode(errors="replace")
     lines = [line.strip() for line in text.splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     if wrong := next((line for line in wanted if not _PROPERTY.fullmatch(line)), None):
-        raise RefusedError(f"{path}: no property: {wrong!r}")
+        raise RefusedError(f"{path}: not a property: {wrong!r}")
     return wanted
 
 

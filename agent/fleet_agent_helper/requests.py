@@ -51,7 +51,7 @@ def read(line: bytes) -> Start | Result | Cancel:
     try:
         asked = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RefusedError("the request is no line of JSON") from error
+        raise RefusedError("the request is not a line of JSON") from error
     if not isinstance(asked, dict):
         raise RefusedError("the request is not an object")
     if set(asked) == {"result"}:
@@ -60,11 +60,11 @@ def read(line: bytes) -> Start | Result | Cancel:
         return Cancel(_order(asked["cancel"]))
     if set(asked) != {"name", "arguments", "order", "timeout"}:
         raise RefusedError(
-            "a request has name, arguments, order and timeout; or result or cancel alone"
+            "a request has name, arguments, order and timeout; or only result, or only cancel"
         )
     name, timeout = asked["name"], asked["timeout"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise RefusedError(f"name is no {_NAME.pattern}")
+        raise RefusedError(f"name does not match {_NAME.pattern}")
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if not is_number or not 1 <= timeout <= LONGEST_TIMEOUT:
         raise RefusedError(f"timeout is not a number from 1 to {LONGEST_TIMEOUT}")
@@ -73,7 +73,7 @@ def read(line: bytes) -> Start | Result | Cancel:
 
 def _arguments(given: object) -> tuple[str, ...]:
     if not isinstance(given, list) or len(given) > MOST_ARGUMENTS:
-        raise RefusedError(f"arguments is not a list of {MOST_ARGUMENTS} at most")
+        raise RefusedError(f"arguments is not a list of at most {MOST_ARGUMENTS}")
     for each in given:
         if not isinstance(each, str) or "\0" in each or not _is_unicode(each):
             raise RefusedError("an argument is not text that a program can take")

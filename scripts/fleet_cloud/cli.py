@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             streams.say(f"fleet-cloud: {error}")
         return Exit.FAILED
     except KeyboardInterrupt:
-        streams.say("\nfleet-cloud: interrupted; run it again to go on")
+        streams.say("\nfleet-cloud: interrupted; run it again to continue")
         return Exit.INTERRUPTED
     finally:
         if not streams.finish():
@@ -230,8 +230,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
             raise
         # Whether there is such a file cannot even be looked at.
-        title = f"{error.filename} cannot be looked at: {error.strerror}"
-        unseen = FleetCloudError(title, remedy="name another place", code="file-unreadable")
+        title = f"{error.filename} cannot be read: {error.strerror}"
+        unseen = FleetCloudError(title, remedy="choose another place", code="file-unreadable")
         report(unseen, as_json=as_json)
         return unseen.exit_status
     return outcome.status

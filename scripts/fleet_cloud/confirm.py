@@ -31,11 +31,11 @@ def confirm(
         context.console.say(f"  {line}")
     if yes or context.shell.dry_run:
         return
-    answer = context.console.ask(f"{question} Type yes to go on:")
+    answer = context.console.ask(f"{question} Type yes to continue:")
     if answer is None:
         raise FleetCloudError(
-            f"{question} Nobody is there to answer, so nothing was changed",
-            remedy="look at it with --dry-run, then add --yes",
+            f"{question} There is no terminal to answer, so nothing was changed",
+            remedy="check with --dry-run, then add --yes",
             code="not-confirmed",
         )
     if answer.lower() != "yes":

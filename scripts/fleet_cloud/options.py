@@ -117,12 +117,12 @@ def _backend(given: str | None) -> str:
     if not given:
         return calls.BOTOCORE if in_process.is_available() else calls.AWS
     if given not in {calls.AWS, calls.BOTOCORE}:
-        raise UsageError(f"--with {given!r}", remedy="give --with aws or --with botocore")
+        raise UsageError(f"--with {given!r}", remedy="pass --with aws or --with botocore")
     if given == calls.BOTOCORE and not in_process.is_available():
         raise UsageError(
-            "--with botocore, and this Python has no botocore",
+            "--with botocore is set, but this Python has no botocore",
             remedy="type: python3 -m pip install botocore   (or sudo apt-get install python3-botocore), "
-            "or leave out --with to take the aws program",
+            "or remove --with to use the aws program",
         )
     return given
 
@@ -135,7 +135,7 @@ def _boundary(given: str | None) -> str | None:
     """
     if given and not _POLICY.fullmatch(given):
         raise UsageError(
-            f"--role-boundary {given!r} is no policy's ARN",
+            f"--role-boundary {given!r} is not the ARN of a policy",
             remedy="write it as arn:aws:iam::123456789012:policy/NAME",
         )
     return given

@@ -216,7 +216,7 @@ def test_greengrass_s_key_in_a_tpm_has_to_be_said(tmp_path: Path) -> None:
         "thing_name": "core",
     }
     assert "identity.private_key: pkcs11:" in done.stderr
-    assert "to correct: identity: has certificate, and no private_key" in done.stderr
+    assert "to correct: identity: has certificate, but no private_key" in done.stderr
 
 
 def test_comments_are_named_by_their_line(tmp_path: Path) -> None:

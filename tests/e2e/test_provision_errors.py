@@ -145,8 +145,8 @@ def tampered_csr() -> str:
 @pytest.mark.parametrize(
     ("text", "code", "words"),
     [
-        ("hello", "csr-invalid", "no readable certificate signing request"),
-        (make_csr(make_key())[:200], "csr-invalid", "no readable certificate signing request"),
+        ("hello", "csr-invalid", "no certificate signing request"),
+        (make_csr(make_key())[:200], "csr-invalid", "no certificate signing request"),
         (tampered_csr(), "csr-invalid", ""),
         (long_csr(), "csr-too-long", "at most 2000"),
         (make_csr(make_key("rsa-1024")), "csr-weak-key", "1024 bits"),
@@ -484,8 +484,8 @@ def test_state_directory_in_memory(agent: Agent, memory: Path, faults: FaultClie
     state_dirs.append(state_dir)
     done = run_command("provision", "--json", *flags)
     assert done.status == 0, done.stderr
-    assert "lies in memory (tmpfs)" in done.stderr
-    assert "lies in memory" not in run_command("provision", *flags, "--allow-volatile").stderr
+    assert "is in memory (tmpfs)" in done.stderr
+    assert "is in memory" not in run_command("provision", *flags, "--allow-volatile").stderr
 
 
 def test_second_agent_in_one_state_directory(agent: Agent, faults: FaultClient) -> None:
@@ -584,7 +584,7 @@ def test_already_provisioned(agent: Agent, faults: FaultClient) -> None:
     before = faults.calls()["calls"]
     again = agent.provision()
     assert again.status == 0
-    assert "provisioned already" in again.stderr
+    assert "already provisioned" in again.stderr
     assert again.steps == []
     assert {**again.answer, "seconds": 0} == {**first.answer, "seconds": 0}
     assert faults.calls()["calls"] == before

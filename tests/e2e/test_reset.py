@@ -60,7 +60,7 @@ def test_for_people_it_names_the_command_to_type(agent: Agent) -> None:
     assert f"fleet-cloud devices allow {agent.thing_name} --for 1h --any-key" in done.stdout
     again = run_command("reset", "--yes", "--state-dir", agent.state_dir)
     assert again.status == 0
-    assert "holds no identity" in again.stdout
+    assert "contains no identity" in again.stdout
 
 
 def test_without_yes_it_only_says_what_would_go(agent: Agent) -> None:

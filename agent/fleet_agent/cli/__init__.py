@@ -80,7 +80,9 @@ def _missing_directory() -> UsageError | None:
         os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and longer
     except FileNotFoundError:
         return UsageError(
-            "The current directory was removed.", remedy="Go to another one: cd", code="usage"
+            "The current directory was removed.",
+            remedy="Change to another directory: cd",
+            code="usage",
         )
     return None
 
@@ -90,10 +92,10 @@ def _barred(error: OSError) -> DeviceError | None:
     if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
         return None
     return DeviceError(
-        f"Cannot look at {error.filename}: {error.strerror}.",
+        f"Cannot read {error.filename}: {error.strerror}.",
         remedy="Run as root, with sudo, or as the agent's user. If it was that user: sudo fleet-agent doctor --fix"
         if error.errno == errno.EACCES
-        else "Name another place: see fleet-agent config show",
+        else "Choose another place; see fleet-agent config show",
         code="not-readable",
     )
 

@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
     settings = flags.settings(arguments)
     if settings.identity.pair is None:
         raise UsageError(
-            "Nothing says which certificate and key to adopt.",
-            remedy="Give --cert FILE --key FILE, or add the section identity to the configuration.",
+            "No certificate and key to adopt are named.",
+            remedy="Pass --cert FILE --key FILE, or add the section identity to the configuration.",
             code="usage",
         )
     clock = SystemClock()
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     deleted, stay = adopt.delete_files(settings.identity) if arguments.delete_files else ([], [])
     data = _data(result, Path(settings.state_dir), deleted)
     data["seconds"] = round(clock.monotonic() - started, 3)
-    notes = ["This certificate is in use already."] if result.was_there else []
+    notes = ["This certificate is already in use."] if result.was_there else []
     lines = _for_people(result.credential, deleted, stay)
     return Outcome(data=data, lines=lines, notes=notes)
 
@@ -86,9 +86,9 @@ def _refuse_another(credential: Credential, pair: KeyPair) -> None:
     given = certificates.checked_leaf(pair).certificate_id
     if given != credential.certificate_id:
         raise DeviceError(
-            f"This device has an identity: {credential.client_id}, certificate {credential.certificate_id}. "
-            f"{pair.certificate_file} is another one.",
-            remedy="Adopt it in place of that one, which stays until the new one is proven: add --force",
+            f"This device already has an identity: {credential.client_id}, certificate {credential.certificate_id}. "
+            f"{pair.certificate_file} is another certificate.",
+            remedy="To replace that identity, add --force; it stays until the new one is proven",
             code="identity-in-use",
         )
 

@@ -84,7 +84,7 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
                 continue
             client.close()
             raise UnreachableError(
-                f"The agent accepts no connection on {path}.",
+                f"The agent does not accept a connection on {path}.",
                 remedy="See fleet-agent status, or raise --timeout.",
                 code="timeout",
             ) from None
@@ -96,8 +96,8 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
         except OSError as error:
             client.close()
             raise UnreachableError(
-                f"No agent listens on {path}: {error.strerror or error}.",
-                remedy=f"See whether it runs: systemctl status fleet-agent; it needs {missing}.",
+                f"No agent is listening on {path}: {error.strerror or error}.",
+                remedy=f"Check that it is running: systemctl status fleet-agent; it needs {missing}.",
                 code=NOT_RUNNING,
             ) from error
         else:

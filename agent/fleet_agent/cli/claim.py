@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
             code="claim-missing",
         )
     if arguments.served and claim.after_success == "keep":
-        kept = claim_removal.Plan(delete=[], gone=[], stays=["The configuration keeps it."])
+        kept = claim_removal.Plan(delete=[], gone=[], stays=["The configuration keeps the claim."])
         return _outcome(kept, is_dry=arguments.dry_run)
     if not (arguments.served or arguments.force):
         _refuse_without_identity(settings)
@@ -68,8 +68,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
 def _refuse_without_identity(settings: Settings) -> None:
     if in_use(open_store(settings)) is None:
         raise DeviceError(
-            "This device has no identity of its own: without the claim it could not get one.",
-            remedy="Provision it first: fleet-agent provision; or delete the claim all the same with --force.",
+            "This device has no identity yet, and without the claim it could not get one.",
+            remedy="Provision it first: fleet-agent provision; or delete the claim anyway with --force.",
             code="not-provisioned",
         )
 
@@ -86,6 +86,6 @@ def _outcome(wanted: claim_removal.Plan, *, is_dry: bool) -> Outcome:
     }
     verb = "would be deleted" if is_dry else "deleted"
     lines = [f"{path}  {verb}" for path in deleted]
-    lines += [f"{path}  gone already" for path in wanted.gone]
+    lines += [f"{path}  already gone" for path in wanted.gone]
     lines += [*wanted.stays, *([_REMAINS] if deleted else [])]
     return Outcome(data=data, lines=lines)

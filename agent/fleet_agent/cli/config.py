@@ -55,13 +55,13 @@ def run(arguments: argparse.Namespace) -> Outcome:
     actions = {"check": _check, "show": _show, "schema": _schema, "install": _install}
     if arguments.action != "install" and (arguments.root or arguments.force):
         raise UsageError(
-            f"--root and --force are for install, not for {arguments.action}.",
+            f"--root and --force work with install, not with {arguments.action}.",
             remedy="See fleet-agent config --help",
             code="usage",
         )
     if arguments.keep and (arguments.action != "check" or flags.overrides(arguments)):
         raise UsageError(
-            "--keep is for check, and for the configuration alone: without flags for settings.",
+            "--keep works only with check, and without flags for settings.",
             remedy="See fleet-agent config --help",
             code="usage",
         )
@@ -121,12 +121,12 @@ def _install(arguments: argparse.Namespace) -> Outcome:
     owner = (
         f"root:{GROUP}"
         if done.group_id is not None
-        else f"root:root until {GROUP} is there, at boot"
+        else f"root:root until {GROUP} exists, at boot"
     )
     return Outcome(
         data=data,
         lines=[*done.files, f"in {root}, {owner}"],
-        notes=[f"look at: {root}: {warning}." for warning in done.warnings],
+        notes=[f"check: {root}: {warning}." for warning in done.warnings],
     )
 
 

@@ -114,7 +114,7 @@ def _exchange(path: Path, data: bytes, timeout: float | None) -> dict[str, objec
         path,
         timeout,
         missing="a section `credentials`",
-        denied="Make this user a member of the group that credentials.group names, or leave that out.",
+        denied="Add this user to the group that credentials.group names, or remove that setting.",
     ) as client:
         try:
             client.send(data)

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     """Runs the verb."""
     if arguments.image and (arguments.online or arguments.bundle):
         raise UsageError(
-            "--image looks at a folder: --online and --bundle are for a device.",
+            "--image checks a folder; --online and --bundle check a device.",
             remedy="See fleet-agent doctor --help",
             code="usage",
         )
@@ -149,8 +149,8 @@ def _upload(arguments: argparse.Namespace, body: bytes, device: Device) -> str:
 
     if device.settings is None:
         raise DeviceError(
-            "Without a configuration there are no AWS credentials to put a bundle into S3 with.",
-            remedy="Correct the configuration; or write the bundle to a file: --bundle FILE",
+            "Without a configuration there are no AWS credentials to upload the bundle to S3.",
+            remedy="Correct the configuration, or write the bundle to a file: --bundle FILE",
             code="configuration",
         )
     credential, _ = in_service(open_store(device.settings))
@@ -214,13 +214,13 @@ def _lines(found: Finding, last: str) -> Iterator[Line]:
 
 def _summary(findings: list[Finding], archive: str | None) -> Iterator[Line]:
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
-    words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to look at"]
+    words = [f"{counts[Level.FAILED]} failed", f"{counts[Level.WARNING]} to check"]
     if counts[Level.FIXED]:
         words.append(f"{counts[Level.FIXED]} fixed")
     yield ""
-    yield f"{', '.join(words)}, {counts[Level.OK]} fine"
+    yield f"{', '.join(words)}, {counts[Level.OK]} ok"
     if archive:
-        yield f"{archive}: read it before you send it; secrets are taken out, names and topics are not"
+        yield f"{archive}: read it before you send it; secrets are removed, names and topics are not"
 
 
 def _account(text: str) -> str:

@@ -152,7 +152,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
     if not is_named and "endpoint" not in given and not path.exists():
         raise UsageError(
             f"There is no configuration file {path}, and no --endpoint.",
-            remedy="Give --config FILE, or --endpoint --cert --key --template-name as AWS's sample does.",
+            remedy="Pass --config FILE, or --endpoint --cert --key --template-name as with AWS's sample.",
             code="usage",
         )
     from fleet_agent.config.load import load
@@ -186,7 +186,7 @@ def write_file(flag: str, path: Path, data: bytes, mode: int) -> None:
     except StateDirectoryError as error:
         raise StateDirectoryError(
             error.title,
-            remedy=f"Give {flag} a file, no link, in a folder that is there and that you may write to.",
+            remedy=f"Pass {flag} a file, not a link, in an existing folder that you may write to.",
             code="file-not-written",
         ) from error
 
@@ -219,7 +219,7 @@ def _parameters(text: str) -> dict[str, str]:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name appears twice")
     return found
 
 

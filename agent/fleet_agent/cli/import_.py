@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if imported is None:
         raise DeviceError(
             f"{path} is not a configuration of AWS IoT Device Client or Greengrass.",
-            remedy="Give aws-iot-device-client.conf, or Greengrass's config.yaml with its services.",
+            remedy="Pass aws-iot-device-client.conf, or Greengrass's config.yaml with its services.",
             code="import-unknown",
         )
     settings = _absolute(imported.settings, path.parent)
@@ -106,7 +106,7 @@ def _file(path: Path) -> Path:
     found = next((path / name for name in _IN_FOLDER if os.access(path / name, os.R_OK)), None)
     if found is None:
         raise DeviceError(
-            f"{path} has none of {', '.join(_IN_FOLDER)}, as far as may be read.",
+            f"{path} has no {', '.join(_IN_FOLDER)} that this user can read.",
             remedy="Name the file; nucleus lite's is /etc/greengrass/config.yaml, or one of /etc/greengrass/config.d.",
             code="import-unknown",
         )
@@ -139,7 +139,7 @@ def _text(path: Path) -> str:
     except UnreadableError as error:
         raise DeviceError(
             f"{path} {error}.",
-            remedy="Name the other agent's configuration, and run as somebody who may read it.",
+            remedy="Pass the other agent's configuration, and run as a user who can read it.",
             code="import-unreadable",
         ) from error
 
@@ -159,9 +159,7 @@ def _yaml(path: Path, text: str) -> tuple[object, list[str]]:
 
     root, problems = yaml_document(text, str(path), str(path.parent))
     if root is None:
-        words = (
-            f"line {problems[0].mark.line}: {problems[0].text}" if problems else "nothing in it"
-        )
+        words = f"line {problems[0].mark.line}: {problems[0].text}" if problems else "it is empty"
         raise _broken(path, "YAML", words)
     return as_written(root), [str(problem) for problem in problems]
 
@@ -205,8 +203,8 @@ def _problems(text: str, path: Path) -> list[str]:
 def _write(path: Path, text: str, *, force: bool) -> None:
     if path.exists() and not force:
         raise StateDirectoryError(
-            f"{path} exists already.",
-            remedy="Choose another --out, or add --force to replace it.",
+            f"{path} already exists.",
+            remedy="Choose another --out, or replace it with --force.",
             code="file-exists",
         )
     flags.write_file("--out", path, text.encode(), _MODE)
@@ -216,7 +214,7 @@ def _notes(out: str | None, imported: "Imported | None", problems: list[str]) ->
     """Returns the notes to print; those just shown at the head of the file are not repeated."""
     if imported:
         yield from (f"no equivalent: {left.key}: {left.instead}" for left in imported.left)
-        yield from (f"look at: {note}" for note in imported.notes)
+        yield from (f"check: {note}" for note in imported.notes)
     yield from (f"to correct: {problem}" for problem in problems)
     if out:
         check = pasted.command("fleet-agent", "config", "check", "--config", out)

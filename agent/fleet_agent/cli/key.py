@@ -52,5 +52,5 @@ def run(arguments: argparse.Namespace) -> Outcome:
             "generation": found.generation,
         },
         lines=[found.public_key_hash],
-        notes=["This device has a key already; it is this one's."] if is_old else [],
+        notes=["This device already had a key; this is its hash."] if is_old else [],
     )

@@ -58,14 +58,12 @@ def run(arguments: argparse.Namespace) -> Outcome:
         raise no_identity()
     data: dict[str, Any] = {"moved": False, "to": name, "endpoint": wanted.endpoint}
     if home.is_there(settings, name, before):
-        return Outcome(data=data, lines=[f"This device is at {name} already."])
+        return Outcome(data=data, lines=[f"This device is already at {name}."])
     process = holder(Path(settings.state_dir))
     if arguments.dry_run:
         who = f"The running agent (process {process})" if process else "This command"
         where = f"{wanted.endpoint}:{wanted.port}"
-        words = (
-            f"{who} would ask {where} for an identity, with the claim {wanted.claim.certificate}."
-        )
+        words = f"{who} would request an identity from {where}, with the claim {wanted.claim.certificate}."
         return Outcome(data={**data, "dry_run": True, "process": process}, lines=[words])
     timeout = settings.move.within if arguments.timeout is None else arguments.timeout
     found = _move(settings, name, before, process, timeout)
@@ -75,7 +73,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         f"endpoint     {_where(settings, found)}",
         f"certificate  {found.certificate_id}",
         f"left         {before.certificate_id} at {_where(settings, before)}",
-        f"             retire it in that account: {command}",
+        f"             deactivate it in that account: {command}",
     ]
     more = {"moved": True, "thing_name": found.thing_name}
     ids = {"certificate_id": found.certificate_id, "left": before.certificate_id}

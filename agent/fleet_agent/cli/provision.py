@@ -72,16 +72,19 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "state_dir": str(Path(settings.state_dir).absolute()),
         "seconds": round(clock.monotonic() - started, 3),
     }
-    known = "This device is provisioned already; --force provisions it again."
+    known = "This device is already provisioned; --force provisions it again."
     notes = [known] if result.was_there else []
     return Outcome(data=data, lines=_for_people(credential), notes=notes)
 
 
 def _for_people(credential: Credential) -> list[str]:
-    key = credential.private_key_file or "elsewhere: not proven; bring it with --csr-key"
+    key = (
+        credential.private_key_file
+        or "not here, so the identity is not proven; pass it with --csr-key"
+    )
     settings = credential.device_configuration.items()
     return [
-        f"thing        {credential.thing_name or '(the template makes none)'}",
+        f"thing        {credential.thing_name or '(the template creates none)'}",
         f"certificate  {credential.certificate_id}",
         f"             {credential.certificate_file}",
         f"key          {key}",

@@ -100,18 +100,18 @@ def run(arguments: argparse.Namespace) -> Outcome:
         agent_socket.path_of(arguments, packet.NAME),
         arguments.timeout or None,
         missing="a `socket` under telemetry.sources",
-        denied="Set the socket source's `group`, and make the user a member of it.",
+        denied="Set the socket source's `group`, and add the user to it.",
     ) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, packet.MAX_PACKET)
         _send(client, _packet(request))
         _await_answer(
-            client, "ok", "The agent did not answer in time; the reading may be stored or not."
+            client, "ok", "The agent did not answer in time; the reading may or may not be stored."
         )
         if arguments.wait:
             _await_answer(
                 client,
                 "acknowledged",
-                "The reading is stored, but AWS did not acknowledge it in time; the agent goes on trying.",
+                "The reading is stored, but AWS did not acknowledge it in time; the agent keeps trying.",
             )
     return Outcome(data={"stored": True, "acknowledged": True if arguments.wait else None})
 
@@ -122,8 +122,9 @@ def _packet(request: dict[str, object]) -> bytes:
     except UnicodeEncodeError as error:
         part = f"\\u{ord(error.object[error.start]):04x}"
         raise _usage(
-            f"The topic or the payload has half a surrogate pair ({part}), which is no character.",
-            "Was a text cut in two, or typed in another encoding than the console's? Send whole characters, in UTF-8.",
+            f"The topic or the payload has half a surrogate pair ({part}), which is not a character.",
+            "Was the text cut in two, or typed in an encoding other than the console's? Send whole characters, in "
+            "UTF-8.",
         ) from None
 
 
@@ -132,7 +133,7 @@ def _reading(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
     payload: str | None = arguments.payload
     if arguments.file is not None:
         if payload is not None:
-            raise _usage("There is a PAYLOAD and a --file.", "Give one of them.")
+            raise _usage("There are both a PAYLOAD and --file.", "Pass only one of them.")
         return topic, _read(arguments.file, arguments.timeout or None)
     if payload is None:
         payload = topic  # one word alone is the payload, if it can be one
@@ -141,7 +142,7 @@ def _reading(arguments: argparse.Namespace) -> tuple[str | None, bytes]:
             raise _usage("There is no payload.", "fleet-agent publish TOPIC PAYLOAD (- for stdin)")
         if payload != _STDIN and not _is_json(payload):
             raise _usage(
-                f"{payload!r} alone may be a topic or a text.",
+                f"{payload!r} alone could be a topic or the payload.",
                 f"{pasted.command('fleet-agent', 'publish', payload)} PAYLOAD, - to read it from stdin; or pipe a "
                 "text into: fleet-agent publish -",
             )
@@ -152,7 +153,7 @@ def _encoded(payload: bytes) -> dict[str, object]:
     """The members of the packet that carry the payload."""
     if len(payload) > MAX_PAYLOAD:
         raise _usage(
-            f"The payload has more than {MAX_PAYLOAD} bytes, which is what AWS IoT takes.",
+            f"The payload has more than {MAX_PAYLOAD} bytes, the limit of AWS IoT.",
             "Send less at a time.",
         )
     try:
@@ -199,7 +200,7 @@ def _read_stdin() -> bytes:
         return sys.stdin.buffer.read(MAX_PAYLOAD + 1)
     except OSError as error:
         raise _usage(
-            f"Cannot read stdin: {error.strerror}.", "Pipe the payload into it, or give --file."
+            f"Cannot read stdin: {error.strerror}.", "Pipe the payload into it, or pass --file."
         ) from error
 
 
@@ -207,7 +208,7 @@ def _send(client: socket.socket, data: bytes) -> None:
     try:
         client.send(data)
     except TimeoutError:
-        raise _timed_out("The agent did not take the reading in time.") from None
+        raise _timed_out("The agent did not accept the reading in time.") from None
     except OSError as error:
         if error.errno == errno.EMSGSIZE:
             raise _usage(
@@ -237,8 +238,8 @@ def _await_answer(client: socket.socket, member: str, late: str) -> None:
         code, title, remedy = (str(answer["error"][name]) for name in ("code", "title", "remedy"))
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise UnreachableError(
-            "What listens there does not answer as the agent does; the reading may be stored or not.",
-            remedy="systemctl status fleet-agent, and which program has the socket: ss -xlp",
+            "The program that listens there does not answer as the agent does; the reading may or may not be stored.",
+            remedy="Check systemctl status fleet-agent, and which program has the socket: ss -xlp",
             code="socket-foreign",
         ) from error
     kind = _ERRORS.get(code, UsageError)
@@ -247,7 +248,7 @@ def _await_answer(client: socket.socket, member: str, late: str) -> None:
 
 def _connection_lost() -> UnreachableError:
     return UnreachableError(
-        "The agent ended before it answered; the reading may be stored or not.",
+        "The agent ended before it answered; the reading may or may not be stored.",
         remedy="systemctl status fleet-agent",
         code="agent-ended",
     )

@@ -86,12 +86,12 @@ def _confirm(found: Leftover, state_dir: Path, *, is_watched: bool) -> None:
     who = f" ({found.credential.thing_name})" if found.credential else ""
     note(f"This forgets the device's identity{who}:", *(f"  {name}" for name in going))
     if is_watched:
-        streams.print_error("Type yes to go on: ", end="")
+        streams.print_error("Type yes to continue: ", end="")
         if streams.read_line() == "yes":
             return
     raise UsageError(
         "Nothing was removed.",
-        remedy="To go on: fleet-agent reset --yes, with the same other flags.",
+        remedy="To do it: fleet-agent reset --yes, with the same other flags.",
         code="not-confirmed",
     )
 
@@ -100,7 +100,7 @@ def _for_people(found: Leftover, state_dir: Path, hints: list[str]) -> Iterator[
     for name in _removed(found, state_dir):
         yield f"removed      {name}"
     if not found.has_identity:
-        yield f"clean        {state_dir} holds no identity"
+        yield f"clean        {state_dir} contains no identity"
     if found.original is not None:
         yield (
             f"careful      this identity was proven on other hardware (its {found.original} differs): its certificate "

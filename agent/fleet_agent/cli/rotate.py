@@ -110,7 +110,7 @@ def _plan(settings: Settings, due: Due) -> Outcome:
         "its current certificate" if settings.rotation.credential == "own" else "the claim"
     )
     where = f"{settings.endpoint}:{settings.port}"
-    words = f"{who} would ask {where} for a new certificate with {credential}."
+    words = f"{who} would request a new certificate from {where}, with {credential}."
     answer = {"rotated": False, "dry_run": True, "process": process}
     more = {"credential": settings.rotation.credential}
     return Outcome(data={**answer, **_values(due), **more}, lines=[words])
@@ -133,7 +133,7 @@ def _rotate(settings: Settings, arguments: argparse.Namespace) -> Outcome:
     ]
     if before:
         command = pasted.command("fleet-cloud", "devices", "prune", before.certificate_id)
-        lines.append(f"             retire it in the cloud: {command}")
+        lines.append(f"             deactivate it in the cloud: {command}")
     data = {
         "rotated": True,
         "thing_name": credential.thing_name,
@@ -184,8 +184,8 @@ def await_credential(
             return found
         if process is None:
             raise TemporaryError(
-                "The agent ended before it had another credential.",
-                remedy="Start it (systemctl start fleet-agent): it goes on with what it has begun.",
+                "The agent ended before it had a new credential.",
+                remedy="Start it (systemctl start fleet-agent): it continues where it stopped.",
                 code="agent-ended",
             )
         failure = _failure(shown)
@@ -196,8 +196,8 @@ def await_credential(
             raise error
         threading.Event().wait(_LOOK_EVERY)
     raise UnreachableError(
-        "The running agent has not finished in time; it goes on.",
-        remedy="See what it does: fleet-agent status",
+        "The running agent has not finished in time; it continues.",
+        remedy="To see what it does: fleet-agent status",
         code="timeout",
     )
 

@@ -175,7 +175,7 @@ def _wait(state_dir: Path, runtime_dir: Path, limit: float) -> _Seen:
             seen = _look(state_dir, runtime_dir)
             if seen.is_well or clock.monotonic() >= until:
                 return seen
-            spinner.show(seen.doing or "no agent runs")
+            spinner.show(seen.doing or "no agent is running")
             threading.Event().wait(_LOOK_EVERY)
 
 
@@ -248,7 +248,7 @@ def _headline(seen: _Seen) -> Line:
     words, colour = {
         HEALTHY: (seen.doing or "running", "green"),
         UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
-        NOT_RUNNING: ("no agent runs (systemctl start fleet-agent)", "red"),
+        NOT_RUNNING: ("no agent is running (systemctl start fleet-agent)", "red"),
         NOT_PROVISIONED: ("no identity yet (fleet-agent provision)", "red"),
     }[seen.status]
     if seen.status == NOT_PROVISIONED and seen.process is not None:
@@ -274,14 +274,14 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
         f"{daemon.get('readings_waiting')} waiting, {daemon.get('readings_dropped')} dropped",
     )
     if daemon.get("readings_waiting") and daemon.get("oldest_waiting"):
-        waiting = f"{daemon['oldest_waiting']} ({daemon.get('bytes_waiting')} bytes wait)"
+        waiting = f"{daemon['oldest_waiting']} ({daemon.get('bytes_waiting')} bytes waiting)"
         yield _row("oldest", waiting)
     rates = [daemon.get(f"readings_{name}_per_second") or 0 for name in ("stored", "acknowledged")]
     if any(rates):
         yield _row("rates", f"{rates[0]} stored, {rates[1]} acknowledged a second")
     if dropped := {why: n for why, n in _mapping(daemon.get("dropped")).items() if n}:
         words = ", ".join(f"{n} {why}" for why, n in dropped.items())
-        yield _row("dropped", f"{words} (since the queue was made)")
+        yield _row("dropped", f"{words} (since the queue was created)")
     if answers := daemon.get("answers_dropped"):
         yield _row("dropped", f"{answers} answers to messages (since the start)")
     for name, shown in _mapping(daemon.get("credentials")).items():
@@ -297,7 +297,7 @@ def _traffic(daemon: dict[str, Any]) -> Iterator[Line]:
 
 
 def _credentials(shown: dict[str, Any]) -> str:
-    words = f"until {shown['expires']}" if shown.get("expires") else "none asked for yet"
+    words = f"until {shown['expires']}" if shown.get("expires") else "none requested yet"
     if shown.get("last_error"):
         words += f", last error {shown.get('last_error_time')}: {shown['last_error']}"
     return words
@@ -306,7 +306,7 @@ def _credentials(shown: dict[str, Any]) -> str:
 def _orders(daemon: dict[str, Any]) -> Iterator[Line]:
     """The last ones, the newest first."""
     if count := daemon.get("messages_unmatched"):
-        yield _row("messages", f"{count} that no subscription matches")
+        yield _row("messages", f"{count} matched no subscription")
     shown = daemon.get("orders")
     found = (
         [order for order in shown if isinstance(order, dict)] if isinstance(shown, list) else []

@@ -19,7 +19,7 @@ def owner(path: Path) -> int | None:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with reported("look at", path, reads=True) as target, contextlib.suppress(FileNotFoundError):
+    with reported("check", path, reads=True) as target, contextlib.suppress(FileNotFoundError):
         return target.stat().st_uid
     return None
 
@@ -30,7 +30,7 @@ def is_link(path: Path) -> bool:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with reported("look at", path, reads=True) as target:
+    with reported("check", path, reads=True) as target:
         return target.is_symlink()
 
 
@@ -40,7 +40,7 @@ def link(path: Path) -> str | None:
     Raises:
         StateDirectoryError: It is no link, or the disk does not say.
     """
-    with reported("look at", path, reads=True) as target, contextlib.suppress(FileNotFoundError):
+    with reported("check", path, reads=True) as target, contextlib.suppress(FileNotFoundError):
         try:
             return str(target.readlink())
         except OSError as error:
@@ -67,7 +67,7 @@ def is_folder(path: Path) -> bool:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with reported("look at", path, reads=True) as target:
+    with reported("check", path, reads=True) as target:
         return target.is_dir()
 
 
@@ -77,7 +77,7 @@ def is_there(path: Path) -> bool:
     Raises:
         StateDirectoryError: The disk does not say.
     """
-    with reported("look at", path, reads=True) as target:
+    with reported("check", path, reads=True) as target:
         return target.is_file()
 
 

@@ -66,5 +66,5 @@ def parameters(words: tuple[Word, ...]) -> Parameters:
         elif found:
             found[-1][1].append(word)
         else:
-            raise ValueError(f"{word!r} is no flag")
+            raise ValueError(f"{word!r} is not a flag")
     return tuple((name, tuple(values)) for name, values in found)

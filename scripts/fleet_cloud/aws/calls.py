@@ -193,7 +193,7 @@ class Aws:
         )
         if not region:
             raise FleetCloudError(
-                "no AWS region is chosen",
+                "no AWS region is set",
                 remedy="add --region, such as --region eu-west-1, or type: aws configure",
                 code="no-region",
             )
@@ -261,7 +261,7 @@ def parse(printed: str, command: Command) -> Answer:
     if isinstance(answer, dict):
         return answer
     raise CommandError(
-        "aws answered something that is not a JSON object",
+        "the answer of aws is not a JSON object",
         remedy="check --endpoint-url, and run the command by hand",
         code="answer-unknown",
         command=str(command),

@@ -77,13 +77,13 @@ TABLE = (
     Row(
         "no-credentials",
         r"Unable to locate credentials|NoCredentials|Partial credentials",
-        "there are no AWS credentials here",
+        "no AWS credentials were found",
         "type: aws configure   (or aws configure sso, or choose a profile with --profile NAME)",
     ),
     Row(
         "unknown-profile",
         r"config profile \((?P<name>.*?)\) could not be found",
-        "that profile is in neither ~/.aws/config nor ~/.aws/credentials",
+        "this profile is neither in ~/.aws/config nor in ~/.aws/credentials",
         "type: aws configure list-profiles   to see yours, or: aws configure --profile {name}",
     ),
     Row(
@@ -102,8 +102,8 @@ TABLE = (
         "credentials-expired",
         r"\((ExpiredToken|ExpiredTokenException|RequestExpired)\)|"
         r"SSO session.*(expired|invalid)|Token has expired|Error loading SSO Token",
-        "the credentials were temporary and have ended",
-        "type: aws sso login   (or get new ones where these came from)",
+        "the credentials were temporary and have expired",
+        "type: aws sso login   (or get new ones from where these came from)",
     ),
     Row(
         "clock",
@@ -115,71 +115,71 @@ TABLE = (
         "credentials-refused",
         r"\((InvalidClientTokenId|UnrecognizedClientException|SignatureDoesNotMatch|"
         r"InvalidSignatureException|AuthFailure|InvalidAccessKeyId)\)|security token included.*is invalid",
-        "AWS does not know these credentials: mistyped, deleted, or for another partition or endpoint",
+        "AWS does not know these credentials: they are mistyped, deleted, or for another partition or endpoint",
         "type: aws configure list   to see where they come from",
     ),
     Row(
         "no-region",
         r"You must specify a region|Provided region_name .* doesn't match|InvalidRegion",
-        "no region is chosen, or its name is mistyped",
+        "no region is set, or its name is mistyped",
         "add --region, such as --region eu-west-1",
     ),
     Row(
         "unreachable",
         r"Could not connect to the endpoint URL|Connect timeout on endpoint|Read timeout on endpoint|"
         r"Connection was closed before|Name or service not known|Failed to connect to proxy",
-        "AWS was not reached: no such region, no network, or a proxy is needed (HTTPS_PROXY)",
+        "AWS could not be reached: there is no such region, no network, or a proxy is needed (HTTPS_PROXY)",
         "check --region and --endpoint-url, and the network, then run this again",
     ),
     Row(
         "endpoint-url",
         r"(Bad value for --endpoint-url|Invalid endpoint)",
-        "the endpoint is no URL",
+        "the endpoint is not a URL",
         "write it in full, such as --endpoint-url http://localhost:4566",
     ),
     Row(
         "tls",
         r"SSL validation failed|CERTIFICATE_VERIFY_FAILED|certificate verify failed",
-        "somebody between here and AWS has a certificate that this machine does not trust",
+        "something between this machine and AWS has a certificate that this machine does not trust",
         "name its CA in AWS_CA_BUNDLE, or check --endpoint-url",
     ),
     Row(
         "throttled",
         r"\((Throttling|ThrottlingException|TooManyRequestsException|RequestLimitExceeded)\)|Rate exceeded",
-        "the account makes too many calls at once",
-        "wait a minute and run this again: it goes on where it stopped",
+        "the account is making too many calls at once",
+        "wait a minute and run this again: it continues where it stopped",
     ),
     Row(
         "role-not-assumable",
         r"cannot be assumed by AWS IoT|unable to assume",
-        "AWS IoT may not take the provisioning role: its trust policy does not name iot.amazonaws.com and this "
+        "AWS IoT may not assume the provisioning role: its trust policy does not name iot.amazonaws.com and this "
         "account, or the role is so new that AWS IoT has not seen it",
-        "wait a minute and run this again; if it stays, run fleet-cloud up --dry-run to compare the role",
+        "wait a minute and run this again; if that does not help, fleet-cloud up --dry-run compares the role",
     ),
     Row(
         "limit",
         r"\((LimitExceededException|LimitExceeded|VersionsLimitExceededException)\)",
-        "the account has as many of these as its quota allows",
+        "the account already has as many of these as its quota allows",
         "delete what is not needed, or have the quota raised (Service Quotas)",
     ),
     Row(
         "malformed-policy",
         r"\((MalformedPolicyException|MalformedPolicyDocument)\)",
-        "AWS does not accept the policy document: often a region or partition that it does not fit",
-        "look at the document with --dry-run, and at --region",
+        "AWS does not accept the policy document, often because it does not fit the region or partition",
+        "check the document with --dry-run, and --region",
     ),
     Row(
         "endpoint-is-no-aws",
-        r"\([0-9]{3}\) when calling|Unable to parse response|cannot be read as one of AWS|"
+        r"\([0-9]{3}\) when calling|Unable to parse response|cannot be read as an answer of AWS|"
         r"does not understand the answer",
-        "what answers there is not AWS, or an emulator that does not know this version of the AWS CLI",
-        "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator take a newer AWS CLI (aws --version shows yours)",
+        "the server there is not AWS, or is an emulator that does not know this version of the AWS CLI",
+        "check --endpoint-url and AWS_ENDPOINT_URL; for an emulator use a newer AWS CLI (aws --version shows yours)",
     ),
     Row(
         "aws-is-ill",
         r"\((ServiceUnavailable\w*|InternalFailure\w*|InternalError|ServiceFailure)\)",
         "AWS could not do it at the moment",
-        "run this again: it goes on where it stopped",
+        "run this again: it continues where it stopped",
     ),
     Row(
         "target-missing",
@@ -220,7 +220,7 @@ def explain(said: str, service: str) -> Explanation:
     return Explanation(
         code or COMMAND_FAILED,
         "",
-        "run the command above by hand, with --debug, to look further",
+        "run the command above by hand, with --debug, to find out more",
     )
 
 

@@ -92,7 +92,7 @@ class InProcess:
         except Exception as error:  # whatever botocore makes of what answers
             raise CommandError(
                 f"aws {call.service} {call.operation} failed",
-                remedy="run the command above by hand to look further",
+                remedy="run the command above by hand to find out more",
                 code=COMMAND_FAILED,
                 command=str(call),
                 said=_words(error),
@@ -215,7 +215,7 @@ def _words(error: Exception) -> str:
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, ResponseParserError):
-        return "the answer cannot be read as one of AWS"
+        return "the answer cannot be read as an answer of AWS"
     if isinstance(error, ClientError | BotoCoreError | ValueError | OSError):
         return str(error).strip()
     return f"botocore does not understand the answer: {type(error).__name__}"

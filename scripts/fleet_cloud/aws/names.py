@@ -43,7 +43,7 @@ class FleetNames:
         if not FLEET_NAME.fullmatch(self.fleet):
             raise UsageError(
                 f"--name {self.fleet!r} cannot name a fleet",
-                remedy="take 1 to 36 of the characters 0-9 A-Z a-z _ - and begin with a letter or digit",
+                remedy="use 1 to 36 of the characters 0-9 A-Z a-z _ - beginning with a letter or digit",
             )
 
     @property
@@ -106,7 +106,7 @@ class Account:
         parts = caller_arn.split(":")
         if len(parts) < 6 or parts[0] != "arn":  # noqa: PLR2004 - arn:partition:service:region:account:resource
             raise FleetCloudError(
-                f"aws sts get-caller-identity gave no ARN but {caller_arn!r}",
+                f"aws sts get-caller-identity returned {caller_arn!r}, which is not an ARN",
                 remedy="run it by hand to see whose credentials these are",
                 code="caller-unknown",
             )
@@ -178,9 +178,9 @@ def check_not_claim(flag: str, name: str) -> None:
     """
     if f"{name}-".startswith(CLAIM_CLIENT_PREFIX):
         raise UsageError(
-            f"{flag} {name}: its devices would connect as {name}-…, and every claim may connect as "
-            f"{CLAIM_CLIENT_PREFIX}…, too",
-            remedy=f"take another name, one that does not begin with {CLAIM_CLIENT_PREFIX[:-1]}",
+            f"{flag} {name}: its devices would connect as {name}-…, but every claim may connect as "
+            f"{CLAIM_CLIENT_PREFIX}…",
+            remedy=f"choose a name that does not begin with {CLAIM_CLIENT_PREFIX[:-1]}",
         )
 
 

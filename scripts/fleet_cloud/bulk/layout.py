@@ -177,7 +177,7 @@ def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
     if other := records.difference(found, wanted, where):
         raise UsageError(
             f"{folder} is a registration with {other}",
-            remedy="choose another --out, or give the flags of that one",
+            remedy="choose another --out, or use the flags of that registration",
         )
     return dataclasses.replace(
         found,
@@ -203,7 +203,7 @@ def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
     if other := records.difference(found, here, ("fleet", "account", "region")):
         raise FleetCloudError(
             f"{folder} is a registration with {other}",
-            remedy="give the --name, --region and --profile of that one, or another --out",
+            remedy="use the --name, --region and --profile of that registration, or another --out",
             code="record-of-another",
         )
 
@@ -262,7 +262,7 @@ def _entry(parameters: Path, line: str) -> dict[str, str]:
         if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
             return found
     raise FleetCloudError(
-        f"a line of {parameters} is not what bulk wrote: {line[:80]!r}",
+        f"a line of {parameters} was not written by bulk: {line[:80]!r}",
         remedy="choose another --out",
         code="record-unreadable",
     )

@@ -36,12 +36,12 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
     there = teardown.existing(aws, context.names, _pieces(aws, bulk, record))
     for piece in there.others:
         context.console.say(
-            f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
+            f"  {piece.kind} {piece.name} does not have the fleet's tags, so it is kept"
         )
     if certificates or bare or there.ours:
         confirm.confirm(
             context,
-            f"Delete {things} things, {len(certificates)} certificates and what was made for them for good?",
+            f"Delete {things} things, {len(certificates)} certificates and what was created for them permanently?",
             yes=yes,
         )
     tasks = [_certificate_task(aws, arn, names) for arn, names in certificates.items()]
@@ -58,7 +58,7 @@ def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
     arns = strings(attached, "targets")
     answers = aws.ask_all(
         [aws.command("iot", "list-principal-things", "--principal", arn) for arn in arns],
-        "asking which thing each certificate has",
+        "looking up the thing of each certificate",
     )
     return {arn: strings(answer, "things") for arn, answer in zip(arns, answers, strict=True)}
 
@@ -120,11 +120,11 @@ def _objects(aws: Aws, bulk: BulkNames) -> list[Command]:
 
 
 def _outcome(context: Context, things: int, left: list[str], *, empty: bool) -> Outcome:
-    end = f"{things} things and what was made for them are gone"
+    end = f"{things} things and what was created for them are deleted"
     if left:
-        end = "not everything could be deleted; run it again to go on"
+        end = "not everything could be deleted; run it again to continue"
     elif empty:
-        end = "nothing to do: nothing of a bulk registration is there"
+        end = "nothing to do: there is no bulk registration"
     return Outcome(
         data={
             "fleet": context.names.fleet,

@@ -70,7 +70,7 @@ def check_none_runs(aws: Aws) -> None:
     running = strings(listed, "taskIds")
     if running:
         raise FleetCloudError(
-            f"another bulk registration is under way in this account: {running[0]}",
+            f"another bulk registration is running in this account: {running[0]}",
             remedy=f"wait for it: {describe(aws, running[0])}",
             code="task-running",
         )
@@ -118,8 +118,8 @@ def report(aws: Aws, task: str, kind: str) -> list[str]:
                 lines += answer.read().decode("utf-8", "replace").splitlines()
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise FleetCloudError(
-                f"the report {kind} of task {task} cannot be fetched: {error}",
-                remedy="look at the network and the proxy (HTTPS_PROXY), then run this again",
+                f"the report {kind} of task {task} cannot be downloaded: {error}",
+                remedy="check the network and the proxy (HTTPS_PROXY), then run this again",
                 code="report-unreachable",
             ) from error
     return lines

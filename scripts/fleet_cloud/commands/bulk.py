@@ -146,7 +146,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.count is None or not 1 <= arguments.count <= layout.MOST:
         raise UsageError(
             "--count is missing" if arguments.count is None else f"--count {arguments.count}",
-            remedy=f"give a number from 1 to {layout.MOST}, such as --count 10",
+            remedy=f"pass a number from 1 to {layout.MOST}, such as --count 10",
         )
     if arguments.device_endpoint:
         configuration.endpoint(arguments.device_endpoint)

@@ -75,7 +75,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         data={"checked": len(things), "failed": failed, "seconds": seconds, "dry_run": False},
         lines=[
             *[f"{thing}: {why}" for thing, why in failed.items()][:_SHOWN],
-            f"{good} of {len(things)} things connect and hear what they publish ({seconds} s)",
+            f"{good} of {len(things)} things connect and receive what they publish ({seconds} s)",
         ],
         status=Exit.FAILED if failed else Exit.DONE,
     )
@@ -89,7 +89,7 @@ def round_trip(server: Server, identity: Identity, thing: str) -> RefusedError |
             session.subscribe(topic)
             session.publish(topic, message)
             if session.receive() != (topic, message):
-                return RefusedError("another message came back")
+                return RefusedError("a different message came back")
     except RefusedError as error:
         return error
     return None
@@ -110,25 +110,25 @@ def _server(context: Context, folder: BulkFolder, ca_file: Path | None) -> Serve
 def _things(folder: BulkFolder, arguments: argparse.Namespace) -> list[str]:
     given: list[str] = arguments.things
     if bool(given) == arguments.all:
-        raise UsageError("which things?", remedy="give --all, or names of things")
+        raise UsageError("which things?", remedy="pass --all, or names of things")
     record = folder.read()
     if record is None:
         raise FleetCloudError(
             f"{folder.path} is not a folder of a bulk registration",
-            remedy="give the folder of fleet-cloud bulk with --out",
+            remedy="pass the folder of fleet-cloud bulk with --out",
             code="record-missing",
         )
     made = set(record.things) - {*folder.pending(record)}
     if not made:
         raise FleetCloudError(
             f"no thing of {folder.path} has a certificate yet",
-            remedy="run fleet-cloud bulk again: it goes on where it stopped",
+            remedy="run fleet-cloud bulk again: it continues where it stopped",
             code="nothing-to-check",
         )
     unknown = [name for name in given if name not in made]
     if unknown:
         raise UsageError(
             f"{unknown[0]} is not a thing of {folder.path}",
-            remedy=f"look into {folder.path}/things",
+            remedy=f"see {folder.path}/things",
         )
     return [thing for thing in given or record.things if thing in made]

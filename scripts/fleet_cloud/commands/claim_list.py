@@ -47,7 +47,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     ]
     if found.unseen:
         context.console.say(
-            f"{found.unseen} other certificates were not looked through for leftovers; add --all"
+            f"{found.unseen} other certificates were not searched for leftovers; add --all"
         )
     return Outcome(
         data={

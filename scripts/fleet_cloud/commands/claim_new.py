@@ -64,8 +64,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     _check_fleet(context, aws, account)
     if arguments.aws_keys and not certificate_id and folder.key.exists():
         raise UsageError(
-            f"--aws-keys, and the key {folder.key} is there",
-            remedy="leave out --aws-keys to have that key certified, or choose another --out",
+            f"--aws-keys is set, but the key {folder.key} already exists",
+            remedy="without --aws-keys that key is certified; or choose another --out",
         )
     if certificate_id:
         arn = account.iot(f"cert/{certificate_id}")
@@ -87,7 +87,7 @@ def _batch(given: str | None) -> str:
     if not _BATCH.fullmatch(given):
         raise UsageError(
             f"--batch {given!r} cannot name a batch",
-            remedy="take 1 to 16 of the characters 0-9 A-Z a-z . _ - and begin with a letter or digit",
+            remedy="use 1 to 16 of the characters 0-9 A-Z a-z . _ - beginning with a letter or digit",
         )
     return given
 
@@ -98,16 +98,16 @@ def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
     found, described = aws.ask_all([policy.read, templates.read(aws, context.names)])
     if described is None:
         raise templates.missing(
-            context.names.template, account.region, "a claim would be of no use"
+            context.names.template, account.region, "a claim could not be used"
         )
     finding = compare(policy, found)
     if finding.state == "missing":
         ensure(aws, policy, found)
     if finding.drift:
         raise FleetCloudError(
-            f"the claim policy {policy.name} is not what fleet-cloud would make; it differs in "
+            f"the claim policy {policy.name} is not what fleet-cloud would create; it differs in "
             f"{', '.join(finding.drift)}",
-            remedy="put it right with fleet-cloud up (look first with --dry-run), or take another --name",
+            remedy="correct it with fleet-cloud up (--dry-run shows the changes first), or choose another --name",
             code="policy-differs",
         )
 
@@ -124,7 +124,7 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
         context.console.say(f"  making the key {folder.key}")
         shell.change(openssl.make_key(folder.key))
     shell.change(openssl.make_request(folder.key, f"{names.fleet} claim {batch}", _REQUEST))
-    context.console.say("  having it certified by AWS IoT")
+    context.console.say("  requesting a certificate for it from AWS IoT")
     aws.change(certify.command(aws, _REQUEST, folder.certificate, _ARN))
     shell.make_private(folder.certificate)
     _attach(context, aws, _ARN)
@@ -134,7 +134,7 @@ def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
 def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
     """Has AWS make key and certificate, and attaches the policy."""
     context.shell.make_folder(folder.path, 0o700)
-    context.console.say("  having AWS IoT make a key and a certificate")
+    context.console.say("  requesting a key and a certificate from AWS IoT")
     command = aws.command("iot", "create-keys-and-certificate", "--set-as-active")
     answer = folder.take(aws, command)
     arn: str | Variable = text(answer, "certificateArn") if answer else _ARN
@@ -166,7 +166,7 @@ def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
     if status != "ACTIVE":
         raise FleetCloudError(
             f"the claim certificate {folder.certificate} is {status}: {arn}",
-            remedy="choose another --out for a new claim; somebody has switched this one off",
+            remedy="choose another --out for a new claim; this one has been deactivated",
             code="certificate-inactive",
         )
     policies = (attached or {}).get("policies")
@@ -175,8 +175,8 @@ def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
         return "unchanged"
     if names:
         raise FleetCloudError(
-            f"{folder.certificate} has another policy: {', '.join(names)}; it is the claim of another fleet",
-            remedy="choose another --out, or the --name of that fleet",
+            f"{folder.certificate} has another policy: {', '.join(names)}; it is another fleet's claim",
+            remedy="choose another --out, or pass the --name of that fleet",
             code="claim-of-another-fleet",
         )
     _attach(context, aws, arn)
@@ -192,7 +192,11 @@ def _attach(context: Context, aws: Aws, arn: str | Variable) -> None:
 def _outcome(
     context: Context, folder: ClaimFolder, arn: str, state: str, configured: Outcome | None
 ) -> Outcome:
-    words = {"created": "made", "unchanged": "is there, nothing to do", "finished": "finished"}
+    words = {
+        "created": "made",
+        "unchanged": "already exists, nothing to do",
+        "finished": "finished",
+    }
     certificate_id = arn.rpartition("/")[2]
     return Outcome(
         data={
@@ -210,7 +214,7 @@ def _outcome(
         lines=[
             f"claim {certificate_id} {words.get(state, state)}",
             f"  {folder.certificate}",
-            f"  {folder.key}   (secret: who has it can register devices)",
+            f"  {folder.key}   (secret: whoever has it can register devices)",
             *([f"  {line}" for line in configured.lines] if configured else []),
         ],
     )

@@ -45,7 +45,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     given: Sequence[str] = arguments.claims
     if not given and not arguments.leftovers:
         raise UsageError(
-            "no claim is named", remedy="name one, as fleet-cloud claim list shows it"
+            "no claim was named", remedy="name a claim as fleet-cloud claim list shows it"
         )
     wanted = [_identifier(name) for name in given]
     aws = context.aws()
@@ -56,7 +56,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         picked += [claim for claim in found if claim.state == "leftover" and claim not in picked]
     changed = _switch_off(context, picked)
     if arguments.delete and picked:
-        confirm.confirm(context, f"Delete {len(picked)} claims for good?", yes=arguments.yes)
+        confirm.confirm(context, f"Permanently delete {len(picked)} claims?", yes=arguments.yes)
         for claim in picked:
             # It is off by now.
             for command in deletion.certificate_commands(aws, claim.certificate)[-1:]:
@@ -81,7 +81,7 @@ def _switch_off(context: Context, picked: Sequence[Claim]) -> list[Claim]:
     aws = context.aws()
     changed = [claim for claim in picked if claim.certificate.status == ACTIVE]
     for claim in changed:
-        context.console.say(f"  switching off {claim.certificate.identifier}")
+        context.console.say(f"  deactivating {claim.certificate.identifier}")
         aws.change(deletion.switch_off(aws, claim.certificate))
     return changed
 

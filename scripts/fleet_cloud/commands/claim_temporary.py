@@ -73,8 +73,8 @@ def end_of(expiration: object) -> str:
     end = times.moment(expiration)
     if end is None:
         raise FleetCloudError(
-            f"AWS gave no end of the claim but {expiration!r}",
-            remedy="check --endpoint-url; the claim itself is written and ends in about five minutes",
+            f"AWS returned {expiration!r} as the end of the claim, which is not a time",
+            remedy="check --endpoint-url; the claim itself was written and expires in about five minutes",
             code="answer-unknown",
         )
     return times.text(end)

@@ -153,8 +153,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     inner = out / "claim" / CONFIG_FILE
     if inner.is_file() and not arguments.force:
         raise FleetCloudError(
-            f"{inner} is there, which claim new wrote, and a second configuration would differ from it",
-            remedy=f"change that one: --out {quoting.word(inner.parent)}; or delete it, or add --force",
+            f"claim new wrote {inner}, and a second configuration would differ from it",
+            remedy=f"to change that file: --out {quoting.word(inner.parent)}; or delete it, or add --force",
             code="file-exists",
         )
     found = _claim_folder(out, arguments.claim_dir)
@@ -239,9 +239,9 @@ def kept_in(folder: Path) -> tuple[str | None, str | None]:
 def _spread(context: Context, fleet_size: int | None, quota: float) -> tuple[int, str]:
     if fleet_size is None:
         context.console.say(
-            "no spread: with more than a few devices say how many, --fleet-size N, or they all come at once"
+            "no spread: with more than a few devices pass their number, --fleet-size N, or they all connect at once"
         )
-        return 0, "all at once; fleet-cloud config --fleet-size N makes a window"
+        return 0, "all at once; fleet-cloud config --fleet-size N spreads them"
     window = spread.window_seconds(fleet_size, quota)
     return window, f"{fleet_size} devices, {quota:g} registrations a second"
 
@@ -252,7 +252,7 @@ def _ca(context: Context, out: Path, given: str | None) -> tuple[str | None, str
         return None, None
     found = _ca_text(given)
     if found is None:
-        context.console.say(f"{given} is not here: taken as a path on the device")
+        context.console.say(f"{given} does not exist here, so it is used as a path on the device")
         return None, given
     if Path(given).resolve() == (out / CA_FILE).resolve():
         return None, CA_FILE
@@ -264,8 +264,8 @@ def _ca_text(given: str) -> str | None:
     found = pem.certificates(Path(given), "--ca-file")
     if found is None and not given.startswith("/"):
         raise UsageError(
-            f"--ca-file {given}: there is no such file",
-            remedy="name a file here, or write the whole path that it has on the device",
+            f"--ca-file {given} does not exist",
+            remedy="name a file on this machine, or write its absolute path on the device",
         )
     return found
 
@@ -296,7 +296,7 @@ def _ask(
             context.names.template,
             aws.region,
             "a device with this configuration could not provision",
-            "set the fleet up first: fleet-cloud up; or give --device-endpoint to write without asking AWS",
+            "set the fleet up first: fleet-cloud up; or pass --device-endpoint to write it without asking AWS",
         )
     vended = None
     if aliases := credentials.aliases_of(aws, context.names):
@@ -312,8 +312,8 @@ def _write(context: Context, out: Path, written: dict[Path, str], *, force: bool
     other = [path for path in stale if found[path] is not None]
     if other and not force:
         raise FleetCloudError(
-            f"{other[0]} exists and says something else",
-            remedy="compare it with --dry-run, then add --force to replace it, or choose another --out",
+            f"{other[0]} already exists with other contents",
+            remedy="compare with --dry-run, then replace it with --force; or choose another --out",
             code="file-exists",
         )
     if stale:

@@ -71,7 +71,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         aws.change(registrations.write(aws, known, changed))
     template = aws.ask_all([templates.read(aws, context.names)])[0]
     if not template or not templates.facts(template)["hook"]:
-        context.console.say("the fleet has no hook: nothing was refused, and nothing would be")
+        context.console.say("the fleet has no hook, so no device is refused")
     return Outcome(
         data={
             "thing": name,
@@ -88,11 +88,11 @@ def _lines(name: str, arguments: argparse.Namespace) -> list[str]:
     if arguments.close:
         return [f"{name}: closed"]
     if arguments.any_key:
-        ends = f"for {arguments.duration}, or until one has come"
+        ends = f"for {arguments.duration}, or until a device has registered"
         return [
-            f"{name}: {ends}, whoever asks becomes it; look then: fleet-cloud devices show {name}"
+            f"{name}: {ends}, the first device that registers becomes it; then check: fleet-cloud devices show {name}"
         ]
     if arguments.key:
         return [f"{name}: the device with this key may register"]
-    keys = "nothing is changed: its own key and the expected one are let in at any time"
-    return [f"{name}: {keys}; for another one give --key HASH or --any-key"]
+    keys = "nothing was changed: its own key and the expected key are accepted at any time"
+    return [f"{name}: {keys}; for another key pass --key HASH or --any-key"]

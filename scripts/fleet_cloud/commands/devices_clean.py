@@ -46,7 +46,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         chosen = inventory.things(aws, context.names, held).things
     if chosen:
         number = sum(len(thing.certificates) for thing in chosen)
-        question = f"Delete {len(chosen)} devices and their {number} certificates for good?"
+        question = f"Delete {len(chosen)} devices and their {number} certificates permanently?"
         confirm.confirm(context, question, yes=arguments.yes)
     left = delete(aws, chosen)
     gone = [thing.name for thing in chosen if thing.name not in left]
@@ -73,14 +73,15 @@ def delete(aws: Aws, chosen: Sequence[Thing]) -> dict[str, CommandError]:
 
 def left_lines(left: Mapping[str, CommandError]) -> list[str]:
     """Returns for people what could not be deleted."""
-    return [f"{name} is left: {error.said}" for name, error in left.items()]
+    return [f"{name} was not deleted: {error.said}" for name, error in left.items()]
 
 
 def _chosen(context: Context, found: Sequence[Thing], given: Sequence[str]) -> list[Thing]:
     others = {*given} - {thing.name for thing in found}
     if others:
         raise FleetCloudError(
-            f"not of the fleet {context.names.fleet}, so nothing was deleted: {', '.join(sorted(others))}",
+            f"nothing was deleted, because these do not belong to the fleet {context.names.fleet}: "
+            f"{', '.join(sorted(others))}",
             remedy="type: fleet-cloud devices list   to see its things; check --name",
             code="thing-of-another-fleet",
         )

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Reads, asks, makes what is missing."""
     if arguments.file is None and arguments.only is None:
-        raise UsageError("nothing to do", remedy="give FILE, --only or --no-only")
+        raise UsageError("nothing to do", remedy="pass FILE, --only or --no-only")
     devices = expected.read(arguments.file) if arguments.file else []
     aws = context.aws()
     template, function = aws.ask_all(
@@ -61,7 +61,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         raise templates.missing(context.names.template, aws.region)
     if not templates.is_own_hook(context.names, str(templates.facts(template)["hook"])):
         raise FleetCloudError(
-            "the fleet has no hook, and so takes whoever comes",
+            "the fleet has no hook, so it accepts every device",
             remedy="run fleet-cloud up without --no-hook first",
             code="hook-missing",
         )
@@ -70,7 +70,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     _check_names(arguments.file, wanted)
     tasks = _tasks(aws, wanted) if wanted else []
     if tasks:
-        context.console.say(f"  {len(wanted)} devices, {len(tasks)} to make or to change")
+        context.console.say(f"  {len(wanted)} devices, {len(tasks)} to create or change")
     left = _carry_out(aws, tasks)
     if arguments.only is not None and not left:
         _set_only(aws, context, function, only=arguments.only)
@@ -86,7 +86,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         lines=[
             *left_lines(left),
             *([f"{len(wanted)} devices are expected"] if wanted and not left else []),
-            *(["run it again to go on"] if left else []),
+            *(["run it again to continue"] if left else []),
             *(
                 ["devices that are not expected are refused"]
                 if arguments.only and not left
@@ -107,8 +107,8 @@ def _check_names(file: Path | None, wanted: Sequence[Entry]) -> None:
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
         raise UsageError(
-            f"{file} names what cannot be a thing's name:",
-            remedy="a name takes 1 to 128 of the characters 0-9 A-Z a-z : _ -",
+            f"{file} contains names that a thing cannot have:",
+            remedy="a name has 1 to 128 of the characters 0-9 A-Z a-z : _ -",
             details=[*map(repr, wrong[:_SHOWN]), *more],
         )
 
@@ -195,8 +195,8 @@ def _set_only(
     found = hooks.settings_of(function)
     if not isinstance(found, Mapping):
         raise FleetCloudError(
-            f"the function {context.names.hook} is gone: no device can register",
-            remedy="run fleet-cloud up to make it, then this again",
+            f"the function {context.names.hook} no longer exists, so no device can register",
+            remedy="run fleet-cloud up to create it, then this again",
             code="hook-missing",
         )
     if found.get("only") is only:

@@ -93,7 +93,7 @@ def _many(context: Context, held: Holdings, found: Listing) -> Outcome:
         lines=[
             *(table([["THING", "STATE"], *rows]) if rows else []),
             f"{len(found.things)} devices, {found.said(now)}; certificates: {counts}",
-            "which certificate each has: fleet-cloud devices list --certificates",
+            "to see their certificates: fleet-cloud devices list --certificates",
         ],
     )
 
@@ -125,5 +125,5 @@ def _row(thing: Thing, now: dt.datetime) -> list[str]:
     newest, *others = thing.certificates
     more = f"+{len(others)} older" if others else ""
     if second := registrations.second_claim(thing.attributes):
-        more = f"{more} {second[:12]} came by a second claim".lstrip()
+        more = f"{more} {second[:12]} was issued for a second claim".lstrip()
     return [thing.name, thing.state, newest.identifier[:12], times.age(newest.created, now), more]

@@ -102,7 +102,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             ]
             for candidate in chosen
         ]
-        question = f"Retire these {len(chosen)} certificates for good?"
+        question = f"Permanently retire these {len(chosen)} certificates?"
         confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     tasks = [
         (
@@ -161,12 +161,12 @@ def _outcome(
 
 def _undecided_lines(undecided: Sequence[Thing]) -> list[str]:
     return [
-        f"{thing.name} has {len(prune.active_on(thing))} active certificates, and none is retired by its age: "
-        f"look with fleet-cloud devices show {quoting.word(thing.name)}{_second(thing)}"
+        f"{thing.name} has {len(prune.active_on(thing))} active certificates, so none is retired by age: "
+        f"check with fleet-cloud devices show {quoting.word(thing.name)}{_second(thing)}"
         for thing in undecided
     ]
 
 
 def _second(thing: Thing) -> str:
     second = registrations.second_claim(thing.attributes)
-    return f"; {second[:12]} came by a second claim" if second else ""
+    return f"; {second[:12]} was issued for a second claim" if second else ""

@@ -46,7 +46,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
     second = registrations.second_claim(attributes)
     if second:
-        rows.append(["by a second claim", second])
+        rows.append(["for a second claim", second])
     for row in certificates:
         rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     rows.append(["connection", here.words])
@@ -117,8 +117,8 @@ def _rotated(orders: list[presence.Order], certificates: list[dict[str, object]]
             return f"{times.text(order.at)}, by the job {order.name}"
     made = sorted(str(certificate["created"]) for certificate in certificates)
     if len(made) > 1:
-        return f"perhaps {made[-1]}: its newest certificate is of then"
-    return "none is known"
+        return f"perhaps {made[-1]}: its newest certificate is from then"
+    return "none known"
 
 
 def _certificates(

@@ -36,7 +36,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Shows the devices that the hook refused."""
     seconds = times.seconds(arguments.since)
     if not seconds:
-        raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")
+        raise UsageError(f"--since {arguments.since!r} is not a time", remedy="write it as 1d")
     aws = context.aws()
     (answer,) = aws.ask_all([refusals.read(aws, context.names, max(0.0, time.time() - seconds))])
     found = refusals.of(answer)
@@ -62,6 +62,6 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=[
             *(table([["THING", "TIMES", "AGO", "CLAIM", "WHY"], *rows]) if rows else []),
-            f"let one in: {registrations.let_in('THING')}" if rows else "nobody waits",
+            f"to accept one: {registrations.let_in('THING')}" if rows else "nobody waits",
         ],
     )

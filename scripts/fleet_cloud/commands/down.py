@@ -62,10 +62,10 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     rows = _rows(there, found, devices)
     for piece in there.others:
         context.console.say(
-            f"  {piece.kind} {piece.name} does not bear the fleet's tags: left alone"
+            f"  {piece.kind} {piece.name} does not have the fleet's tags, so it is kept"
         )
     if rows:
-        question = f"Delete all this in account {account.number}, {account.region}, for good?"
+        question = f"Permanently delete all this in account {account.number}, {account.region}?"
         confirm.confirm(context, question, yes=arguments.yes, rows=rows)
     left = _take_away(aws, there.ours, found, devices, arguments.patience)
     return Outcome(
@@ -79,7 +79,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "not_ours": [f"{piece.kind} {piece.name}" for piece in there.others],
         },
         lines=[
-            *(f"{name} is left: {why}" for name, why in left.items()),
+            *(f"{name} was not deleted: {why}" for name, why in left.items()),
             "done" if rows and not left else "run it again later" if left else "nothing to do",
         ],
         status=Exit.FAILED if left else Exit.DONE,
@@ -153,7 +153,7 @@ def _take_away(
             if piece.remembered and (name := f"{piece.kind} {piece.name}") in left
         ]
         if piece.kind == "template" and waiting:
-            left[f"template {piece.name}"] = f"it is what remembers {', '.join(waiting)}"
+            left[f"template {piece.name}"] = f"it still stores {', '.join(waiting)}"
             continue
         say(f"  {'would delete' if aws.shell.dry_run else 'deleting'} {piece.kind} {piece.name}")
         left |= _reasons(run_all(aws, [teardown.deletion(aws, piece)], "", patience))

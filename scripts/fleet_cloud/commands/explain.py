@@ -59,7 +59,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     registry.check("THING", name)
     seconds = times.seconds(arguments.since)
     if not seconds:
-        raise UsageError(f"--since {arguments.since!r} is no time", remedy="write it as 1d")
+        raise UsageError(f"--since {arguments.since!r} is not a time", remedy="write it as 1d")
     events = device_bundle.read(arguments.bundle) if arguments.bundle else []
     aws = context.aws()
     subject, asked, missing = _asked(context, aws, name, time.time() - seconds)
@@ -158,9 +158,9 @@ def _log(aws: Aws, name: str, certificates: Sequence[str], since: float) -> Comm
 def _words(source: str, error: CommandError) -> str:
     if error.code == "ResourceNotFoundException":
         if source.startswith("the hook"):
-            return f"{source}: there is none (no hook, or nobody has asked it yet)"
+            return f"{source}: there is none (no hook, or no device has used it yet)"
         return (
             f"{source}: there is none. Switch it on: aws iot set-v2-logging-options --role-arn ROLE "
-            "--default-log-level WARN, where AWS IoT may write logs by that role"
+            "--default-log-level WARN, with a role by which AWS IoT may write logs"
         )
     return f"{source}: {error.cause or error.title}; {error.remedy}"

@@ -57,12 +57,12 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     size = len(json.dumps(policy, separators=(",", ":")))
     if size > operator_policy.MOST_CHARACTERS:
         context.console.say(
-            f"warning: IAM takes {operator_policy.MOST_CHARACTERS} characters of a managed policy, this has {size}: "
+            f"warning: IAM accepts {operator_policy.MOST_CHARACTERS} characters in a managed policy, this has {size}: "
             "print several, naming some of the commands each time"
         )
     for command in () if boundary else permissions.administrates(commands):
         context.console.say(
-            f"warning: who may {command} may give a role any right, and so has the whole account; "
+            f"warning: whoever may run {command} can give a role any right, and so control the account; "
             "limit that with --role-boundary ARN"
         )
     return Outcome(data=policy, lines=json.dumps(policy, indent=2).splitlines())
@@ -90,5 +90,7 @@ def _account(context: Context, number: str | None) -> Account:
     if number is None:
         return aws.account()
     if not number.isdecimal() or len(number) != _ACCOUNT_DIGITS:
-        raise UsageError(f"--account {number!r} is no account", remedy="give its twelve digits")
+        raise UsageError(
+            f"--account {number!r} is not an account number", remedy="pass its twelve digits"
+        )
     return Account(partition=partition_of(aws.region), number=number, region=aws.region)

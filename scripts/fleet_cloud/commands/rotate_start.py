@@ -85,7 +85,7 @@ def _check(
     if template is None:
         raise FleetCloudError(
             f"there is no fleet {names.fleet}",
-            remedy="check --name; fleet-cloud up makes one",
+            remedy="check --name; fleet-cloud up creates a fleet",
             code="fleet-missing",
         )
     found = (
@@ -99,7 +99,7 @@ def _check(
     if templates.is_ours(template) and is_ours and not has.rotation:
         raise FleetCloudError(
             f"the policy {names.device_policy} does not let devices replace their certificates",
-            remedy="type: fleet-cloud up --rotation   (what that opens: fleet-cloud up --help)",
+            remedy="type: fleet-cloud up --rotation   (fleet-cloud up --help says what that allows)",
             code="rotation-not-allowed",
         )
 
@@ -134,8 +134,8 @@ def _targets(
     group = templates.registry_of(template).thing_group if template else None
     if group is None:
         raise FleetCloudError(
-            f"the fleet has {len(ours)} things; a job takes {jobs.TARGETS} things, or a thing group of any size",
-            remedy="put the things into a group (fleet-cloud up --thing-group GROUP does it for those to come), "
+            f"the fleet has {len(ours)} things; a job can have {jobs.TARGETS} things, or a thing group of any size",
+            remedy="put the things into a group (fleet-cloud up --thing-group GROUP does it for new ones), "
             "then: fleet-cloud rotate start --group GROUP",
             code="too-many-things",
         )
@@ -146,5 +146,7 @@ def _targets(
 def _rate(given: str) -> int:
     found = _RATE.fullmatch(given)
     if not found or int(found[1]) > _FASTEST:
-        raise argparse.ArgumentTypeError(f"{given!r} is no rate: write 1 to {_FASTEST}, or 50/min")
+        raise argparse.ArgumentTypeError(
+            f"{given!r} is not a rate: write 1 to {_FASTEST}, or 50/min"
+        )
     return int(found[1])

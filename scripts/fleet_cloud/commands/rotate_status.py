@@ -92,7 +92,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _unasked(count: int) -> list[str]:
-    return [f"what {count} more devices said was not asked: a question a device"] if count else []
+    return [f"{count} more devices were not queried: each takes a call"] if count else []
 
 
 def _retire(
@@ -106,7 +106,7 @@ def _retire(
         return {}
     rows = [[thing, certificate.identifier] for certificate, thing in chosen]
     many = "certificate" if len(chosen) == 1 else f"{len(chosen)} certificates"
-    question = f"Retire the replaced {many} for good?"
+    question = f"Permanently retire the replaced {many}?"
     confirm.confirm(context, question, yes=yes, rows=rows)
     tasks = [
         (certificate.identifier, deletion.certificate_commands(aws, certificate, [thing]))
@@ -143,7 +143,7 @@ def _retired(plan: Retirement, left: Mapping[str, CommandError]) -> dict[str, ob
 
 def _counted(counts: Mapping[str, int]) -> str:
     counted = [f"{counts[status]} {status.lower()}" for status in _ORDER if counts.get(status)]
-    return ", ".join(counted).replace("_", " ") or "no device has got it yet"
+    return ", ".join(counted).replace("_", " ") or "no device has received it yet"
 
 
 def _rows(found: Sequence[Execution]) -> list[str]:

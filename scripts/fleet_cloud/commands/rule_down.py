@@ -43,14 +43,14 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     tasks += [teardown.deletion(aws, piece) for piece in there.ours]
     if tasks:
         listed = ", ".join(name for name, _ in tasks)
-        confirm.confirm(context, f"Delete {listed} for good?", yes=arguments.yes)
+        confirm.confirm(context, f"Permanently delete {listed}?", yes=arguments.yes)
     left: list[str] = []
     for task in tasks:  # one after another: without the role nobody would find the topic again
         left += run_all(aws, [task], "")
         if left:
             break
     gone = [name for name, _ in tasks if name not in left] if not left else []
-    end = "done" if tasks else "nothing to do: no rule is there"
+    end = "done" if tasks else "nothing to do: there is no rule"
     return Outcome(
         data={
             "fleet": names.fleet,
@@ -61,7 +61,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         lines=[
             *(f"deleted: {name}" for name in gone),
             *(f"left: {name}" for name in left),
-            "run it again to go on" if left else end,
+            "run it again to continue" if left else end,
         ],
         status=Exit.FAILED if left else Exit.DONE,
     )

@@ -44,7 +44,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         "--topic",
         _TOPIC,
         arguments.topic,
-        "1 to 256 characters without quotes; + and # stand alone between slashes, and # last",
+        "1 to 256 characters without quotes; + and # are whole levels, and # is the last",
     )
     _check("--sns", _SNS, arguments.sns, "1 to 256 of the characters 0-9 A-Z a-z _ -")
     if arguments.email:
@@ -56,7 +56,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if before not in (None, target):
         raise FleetCloudError(
             f"this fleet's rule sends to {before}",
-            remedy="take it away first: fleet-cloud rule down; or take another --name for a second rule",
+            remedy="remove it first: fleet-cloud rule down; or choose another --name for a second rule",
             code="rule-sends-elsewhere",
         )
     found = topic_rule.read_rule(aws, names, account)
@@ -68,7 +68,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     states = {finding.state for finding in findings}
     rows = [[finding.resource.kind, finding.resource.name, finding.state] for finding in findings]
     failed = "differs" in states and not context.shell.dry_run
-    end = "nothing to do: all of it is there" if states == {"unchanged"} else "done"
+    end = "nothing to do: everything exists" if states == {"unchanged"} else "done"
     return Outcome(
         data={
             "fleet": names.fleet,
@@ -78,11 +78,11 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
             "changed": bool(states & {"created", "updated"}),
             "resources": [up.describe(finding) for finding in findings],
         },
-        lines=[*table(rows), "something differs and stays so" if failed else end],
+        lines=[*table(rows), "something differs and was not changed" if failed else end],
         status=Exit.FAILED if failed else Exit.DONE,
     )
 
 
 def _check(flag: str, pattern: re.Pattern[str], value: str, remedy: str) -> None:
     if not pattern.fullmatch(value):
-        raise UsageError(f"{flag} {value!r} is not what AWS takes", remedy=f"give {remedy}")
+        raise UsageError(f"{flag} {value!r} is not valid in AWS", remedy=f"give {remedy}")

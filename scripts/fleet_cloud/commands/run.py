@@ -68,12 +68,12 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     least = 1 if arguments.group else 2
     if len(words) < least:
         raise UsageError(
-            "no order is named",
+            "no order was named",
             remedy="type: fleet-cloud run THING NAME, or run --group GROUP NAME",
         )
     if arguments.group and arguments.as_command:
         raise UsageError(
-            "--group with --command: a command is for one thing", remedy="leave out --command"
+            "--group with --command: a command goes to one thing", remedy="remove --command"
         )
     registry.check("--group", arguments.group)
     thing = None if arguments.group else words[0]
@@ -81,7 +81,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     name, *given = words[least - 1 :]
     payload = runs.job_document(name, given)
     if len(payload) > _DOCUMENT:
-        raise UsageError("the order is too long", remedy="send less, or a place to fetch it from")
+        raise UsageError(
+            "the order is too long", remedy="send less, or an address to fetch it from"
+        )
     aws = context.aws()
     account = aws.account()
     if thing is None or arguments.job:
@@ -186,7 +188,7 @@ def _outcome(sent: Mapping[str, str], reports: Sequence[Report]) -> Outcome:
             lines += [f"  {name}: {first}", *(f"    {line}" for line in more)]
         lines += [f"  {hint}" for hint in _hints(report, sent)]
     if not reports:
-        lines.append("no device of it yet: is anything in the group?")
+        lines.append("no device yet: is the group empty?")
     done = bool(reports) and all(report.status == "SUCCEEDED" for report in reports)
     return Outcome(
         data={
@@ -206,15 +208,15 @@ def _hints(report: Report, sent: Mapping[str, str]) -> list[str]:
     if report.said.get("code") == "$NO_RESPONSE_FROM_DEVICE" or report.status == "CREATED":
         return [
             f"it did not answer: is it connected ({see})?",
-            "its policy must let it (fleet-cloud up --commands), and its configuration (commands: {enabled: true})",
+            "its policy (fleet-cloud up --commands) and its configuration (commands: {enabled: true}) must allow it",
         ]
     if report.status == "QUEUED":
         return [
-            f"it has not begun: is it connected ({see})?",
-            "its policy must let it (fleet-cloud up --jobs), and its configuration (jobs: {enabled: true})",
-            f"the job waits for it; to take it back: aws iot cancel-job --job-id {sent['job']}",
+            f"it has not started: is it connected ({see})?",
+            "its policy (fleet-cloud up --jobs) and its configuration (jobs: {enabled: true}) must allow it",
+            f"the job waits for it; to cancel it: aws iot cancel-job --job-id {sent['job']}",
         ]
-    return [] if report.has_ended else ["it is still at it"]
+    return [] if report.has_ended else ["it is still working"]
 
 
 def _explained(error: FleetCloudError, thing: str) -> FleetCloudError:

@@ -83,7 +83,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         lines=[
             f"delivered: {thing} has acknowledged it"
             if is_confirmed
-            else "sent; whether it arrived is not known: --wait tells",
+            else "sent; --wait would show whether it arrived",
             *_answer_lines(arguments, answer),
         ],
         status=Exit.FAILED if is_missing else Exit.DONE,
@@ -113,9 +113,9 @@ def _sent(
                 return listener.receive(arguments.timeout) if listener else None
         except RefusedError as error:
             raise FleetCloudError(
-                f"the answer cannot be heard: {error}",
+                f"the answer cannot be received: {error}",
                 remedy="give these credentials iot:Connect on client/fleet-cloud-*, and iot:Subscribe and iot:Receive "
-                f"on {response_topic} (fleet-cloud operator-policy send prints it); or leave out --answer",
+                f"on {response_topic} (fleet-cloud operator-policy send prints it); or remove --answer",
                 code="answer-not-heard",
             ) from error
 
@@ -157,7 +157,7 @@ def check_topic(name: str, topic: str) -> None:
     if wrong or topic.count("/") > _SLASHES or len(topic.encode()) > 256:  # noqa: PLR2004 - AWS's limit
         raise UsageError(
             f"{name} {topic!r} is not a topic to send to",
-            remedy="take one of at most 7 slashes and 256 bytes, without + and #, that does not begin with $",
+            remedy="use at most 7 slashes and 256 bytes, without + and #, and not beginning with $",
         )
 
 
@@ -194,17 +194,17 @@ def _explained(error: FleetCloudError, thing: str, topic: str) -> FleetCloudErro
     words = {
         "ResourceNotFoundException": (
             "device-not-connected",
-            f"{thing} is not connected: nothing was delivered, and nothing is kept for it",
+            f"{thing} is not connected: the message was not delivered, and is not stored for it",
             f"type: fleet-cloud devices show {thing}   to see since when and why",
         ),
         "GatewayTimeoutException": (
             "not-acknowledged",
-            f"{thing} is connected and did not acknowledge the message in time: it may have it all the same",
-            f"type: fleet-cloud explain {thing}   or give it longer with --timeout",
+            f"{thing} is connected, but did not acknowledge the message in time; it may have received it anyway",
+            f"type: fleet-cloud explain {thing}   or allow more time with --timeout",
         ),
         "ThrottlingException": (
             "device-busy",
-            f"{thing} takes no more at the moment, or the account sends too many at once",
+            f"{thing} accepts no more messages at the moment, or the account sends too many at once",
             "wait some seconds and send it again",
         ),
         "RequestEntityTooLargeException": ("too-large", "the payload is too large", "send less"),
@@ -213,7 +213,7 @@ def _explained(error: FleetCloudError, thing: str, topic: str) -> FleetCloudErro
         if thing in said:  # AWS names the receiver where it is the one that may not
             return FleetCloudError(
                 f"{thing} may not receive on {topic}",
-                remedy="let its policy allow iot:Receive there, or take a topic below "
+                remedy="let its policy allow iot:Receive there, or use a topic below "
                 f"cmd/{thing}/, where devices of a fleet may",
                 code="device-may-not-receive",
             )

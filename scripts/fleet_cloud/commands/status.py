@@ -73,7 +73,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         },
         lines=_lines(context, wanted, findings, version)
         + [
-            f"{piece.kind} {piece.name} lacks the fleet's tags: down would leave it"
+            f"{piece.kind} {piece.name} lacks the fleet's tags, so down would keep it"
             for piece in untagged
         ]
         + _claim_lines(found)

@@ -43,7 +43,9 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if record:
         doomed = "the files" if arguments.only_local else "the things, certificates and policies"
         confirm.confirm(
-            context, f"Delete {doomed} of {len(record.things)} things for good?", yes=arguments.yes
+            context,
+            f"Delete {doomed} of {len(record.things)} things permanently?",
+            yes=arguments.yes,
         )
         if not arguments.only_local:
             aws = context.aws()
@@ -62,7 +64,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     end = f"{len(gone)} things deleted" if record else "nothing to do: nothing is recorded"
     return Outcome(
         data={"dry_run": context.shell.dry_run, "deleted": gone, "left": sorted(left)},
-        lines=[*(f"left: {thing}: {why}" for thing, why in sorted(left.items())), end],
+        lines=[*(f"not deleted: {thing}: {why}" for thing, why in sorted(left.items())), end],
         status=Exit.FAILED if left else Exit.DONE,
     )
 
@@ -90,11 +92,11 @@ def _not_ours(aws: Aws, record: Record) -> dict[str, str]:
     ):
         policies = {str(entry.get("policyName")) for entry in entries(has, "policies")}
         if thing_found is not None and thing_found.get("attributes") != trials.ATTRIBUTES:
-            found[thing] = "the thing of that name was not made by things create"
+            found[thing] = "the thing of that name was not created by things create"
         elif {*strings(holds, "things")} - {thing}:
-            found[thing] = "its certificate is another thing's, too"
+            found[thing] = "its certificate is also attached to another thing"
         elif policies - {names.trial_policy(thing)}:
-            found[thing] = "its certificate has another policy, too"
+            found[thing] = "its certificate also has another policy"
     return found
 
 

@@ -51,7 +51,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes those that are missing."""
     if not 1 <= arguments.count <= _MOST:
-        raise UsageError(f"{arguments.count} things", remedy=f"give a number from 1 to {_MOST}")
+        raise UsageError(f"{arguments.count} things", remedy=f"pass a number from 1 to {_MOST}")
     context.shell.need("openssl")
     aws, folder = context.aws(), TrialFolder(arguments.out)
     account = aws.account()
@@ -65,7 +65,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         if not context.shell.dry_run:
             record = dataclasses.replace(record, things={**record.things, thing: arn})
             folder.write(record)
-    done = f"{len(missing)} things made" if missing else "nothing to do: they are made"
+    done = f"{len(missing)} things created" if missing else "nothing to do: they exist already"
     return Outcome(
         data={
             "dry_run": context.shell.dry_run,

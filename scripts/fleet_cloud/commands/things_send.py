@@ -76,7 +76,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if not record.things:
         raise FleetCloudError(
             f"no things are recorded in {folder.path}",
-            remedy=f"make some: fleet-cloud things create --out {quoting.word(folder.path)}",
+            remedy=f"create some: fleet-cloud things create --out {quoting.word(folder.path)}",
             code="record-missing",
         )
     endpoint = connection.endpoint_of(aws.ask(connection.ask_endpoint(aws)))
@@ -116,12 +116,12 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.topic is not None and not _TOPIC.fullmatch(arguments.topic):
         raise UsageError(
-            f"--topic {arguments.topic!r} cannot be published to",
-            remedy="give 1 to 256 characters without + # * ? and not beginning with $",
+            f"nothing can be published to --topic {arguments.topic!r}",
+            remedy="use 1 to 256 characters without + # * ? and not beginning with $",
         )
     if not 0 < arguments.duration <= _LONGEST_SECONDS:
         raise UsageError(
-            f"--duration {arguments.duration}", remedy=f"give seconds, up to {_LONGEST_SECONDS}"
+            f"--duration {arguments.duration}", remedy=f"pass seconds, up to {_LONGEST_SECONDS}"
         )
 
 

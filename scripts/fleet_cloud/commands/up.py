@@ -16,7 +16,7 @@ from fleet_cloud.plan.templates import TemplateFlags
 NAME = ("up",)
 SUMMARY = "create the role, the policies, the provisioning template and its hook"
 OPEN = (
-    "without a hook, whoever has a claim and knows a serial number becomes that device, one in service too: it gets a "
+    "without a hook, whoever has a claim and knows a serial number becomes that device, even one in service: it gets a "
     "second certificate"
 )
 FOR_ALL = (
@@ -136,7 +136,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         arguments.hook_allow, arguments.hook_pattern, any_serial=arguments.hook_any
     )
     if rules and arguments.no_hook:
-        raise UsageError("--no-hook and another hook flag", remedy="give one of them")
+        raise UsageError("--no-hook and another hook flag", remedy="pass only one of them")
     credentials_flags = credentials.read(
         context.names,
         arguments.credentials,
@@ -193,7 +193,7 @@ def describe(finding: Finding) -> dict[str, object]:
 
 def _flags(arguments: argparse.Namespace) -> TemplateFlags:
     if arguments.default_template and arguments.template_file:
-        raise UsageError("--default-template and --template-file", remedy="give one of them")
+        raise UsageError("--default-template and --template-file", remedy="pass only one of them")
     names = {
         "thing_type": arguments.thing_type,
         "thing_group": arguments.thing_group,
@@ -214,14 +214,14 @@ def _flags(arguments: argparse.Namespace) -> TemplateFlags:
 def _body(path: Path, *, allow_wildcard: bool) -> Document:
     text = files.read(path)
     if text is None:
-        raise UsageError(f"--template-file {path}: there is no such file", remedy="check its name")
+        raise UsageError(f"--template-file {path} does not exist", remedy="check its name")
     body, found = template_check.read(text)
     if body is not None:
         found += template_check.problems(body, allow_wildcard=allow_wildcard)
     if body is None or found:
         raise UsageError(
             f"--template-file {path} cannot be a fleet's template:",
-            remedy="put that right; AWS has not been asked yet",
+            remedy="correct that; nothing was sent to AWS yet",
             details=found,
         )
     return body
@@ -235,9 +235,9 @@ def _lines(context: Context, findings: list[Finding]) -> list[str]:
     rows = [[finding.resource.kind, finding.resource.name, finding.state] for finding in findings]
     states = {finding.state for finding in findings}
     if "differs" in states:
-        end = "something differs from what up would make and stays so: see above"
+        end = "something differs from what up would create and was not changed: see above"
     elif states == {"unchanged"}:
-        end = "nothing to do: all of it is there"
+        end = "nothing to do: everything exists"
     else:
         end = f"done; next: fleet-cloud claim new --out DIR{_name_flag(context)}"
     return [*table(rows), end]

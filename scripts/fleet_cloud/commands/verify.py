@@ -83,8 +83,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     """Makes a claim and a device, tries what each may do, and deletes both."""
     if context.shell.dry_run:
         raise UsageError(
-            "verify has no dry run: what it does is connect as a device",
-            remedy="run it without; it deletes what it makes",
+            "verify has no dry run: connecting as a device is what it does",
+            remedy="run it without --dry-run; it deletes what it creates",
         )
     given = _given(arguments)
     serial = arguments.serial or f"verify-{secrets.token_hex(4)}"
@@ -153,7 +153,7 @@ def _outcome(context: Context, trial: Trial, made: Registered, takeover: Takeove
                 f"{check.attempted}: must be {check.must_be}, was {check.was} {check.said}".rstrip()
                 for check in wrong
             ),
-            f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks are right",
+            f"{len(trial.checks) - len(wrong)} of {len(trial.checks)} checks passed",
             *about(takeover, made),
         ],
         status=Exit.FAILED if wrong else Exit.DONE,
@@ -173,8 +173,8 @@ def _given(arguments: argparse.Namespace) -> tuple[str | None, Path | None]:
     server, ca = config.kept_in(arguments.image)
     if server is None:
         raise UsageError(
-            f"--image {arguments.image} holds no {config.CONFIG_FILE} of fleet-cloud",
-            remedy="give the folder that fleet-cloud claim new wrote with --image or --out",
+            f"--image {arguments.image} contains no {config.CONFIG_FILE} of fleet-cloud",
+            remedy="pass the folder that fleet-cloud claim new wrote with --image or --out",
         )
     return endpoint or server, ca_file or (arguments.image / ca if ca else None)
 
@@ -207,7 +207,7 @@ def _provision(
     except RefusedError as error:
         raise FleetCloudError(
             f"the trial device {serial} could not provision: {error}",
-            remedy="with a hook, give a --serial that it permits; with a template of your own, its --parameter",
+            remedy="with a hook, pass a --serial that it permits; with your own template, its --parameter",
             code="provisioning-refused",
         ) from error
 
@@ -240,13 +240,15 @@ def _wanted(key: Key, parameters: Mapping[str, str]) -> Wanted:
 def about(takeover: Takeover, made: Registered) -> list[str]:
     """Returns for people what came of the takeover."""
     if takeover.taken is None:
-        return [f"a claim does not take over a device that is there: {takeover.said}"]
+        return [f"a claim does not take over an existing device: {takeover.said}"]
     if takeover.taken.thing != made.thing:
-        return [f"registered once more, the device became another thing, {takeover.taken.thing}"]
+        return [
+            f"when it registered again, the device became another thing, {takeover.taken.thing}"
+        ]
     return [
         f"whoever has a claim and knows a serial number becomes that device: {made.thing} got a second certificate",
-        "  so keep claims secret, and switch them off when their batch is made: fleet-cloud claim revoke",
-        "  a thing with two active certificates may be such a case: fleet-cloud devices prune names them",
+        "  so keep claims secret, and deactivate them once their batch is provisioned: fleet-cloud claim revoke",
+        "  a thing with two active certificates may be such a case: fleet-cloud devices prune lists them",
     ]
 
 

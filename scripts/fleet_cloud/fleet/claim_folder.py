@@ -56,7 +56,7 @@ class ClaimFolder:
             if pem is None:
                 return None
             raise FleetCloudError(
-                f"{self.certificate} is there without its key {self.key.name}",
+                f"{self.certificate} exists without its key {self.key.name}",
                 remedy="put the key beside it, or choose another --out for a new claim",
                 code="key-missing",
             )
@@ -97,8 +97,8 @@ class ClaimFolder:
         """Checks that nothing is in a file's place, such as a link that would lead what is written elsewhere."""
         if os.path.lexists(path):
             raise FleetCloudError(
-                f"{path} exists, and a claim is never overwritten",
-                remedy="choose another --out, or move that file away yourself",
+                f"{path} already exists, and a claim is never overwritten",
+                remedy="choose another --out, or move that file away",
                 code="file-exists",
             )
 
@@ -112,4 +112,4 @@ class ClaimFolder:
         openssl.public_key(shell, self.key)
         if self.key.stat().st_mode & _OTHERS:
             mode = quoting.line(["chmod", "600", self.key])
-            shell.console.say(f"warning: others can read {self.key}; type: {mode}")
+            shell.console.say(f"warning: other users can read {self.key}; type: {mode}")

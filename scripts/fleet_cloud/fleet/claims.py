@@ -102,7 +102,7 @@ def _batches(aws: Aws, names: FleetNames, certificates: Sequence[Certificate]) -
             aws.command("iot", "describe-certificate", "--certificate-id", certificate.identifier)
             for certificate in certificates
         ],
-        "looking at certificates",
+        "checking certificates",
     )
     return {
         certificate.arn: batch_of(_pem(answer), names)

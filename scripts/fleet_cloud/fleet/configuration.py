@@ -153,7 +153,7 @@ def _numbered(character: str) -> str:
 
 def _no_endpoint(given: str) -> UsageError:
     return UsageError(
-        f"{given!r} is no endpoint",
+        f"{given!r} is not an endpoint",
         remedy="write HOST or HOST:PORT, without https:// and without a path, "
         "such as a1b2c3-ats.iot.eu-west-1.amazonaws.com:8883",
     )

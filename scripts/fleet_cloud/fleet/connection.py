@@ -78,7 +78,7 @@ def need_environment(*modules: str) -> None:
         launcher = _ROOT / "scripts" / "fleet-cloud"
         os.execv(found, [str(found), str(launcher), *sys.argv[1:]])
     raise FleetCloudError(
-        f"this command connects as a device, and this Python lacks {', '.join(missing)} for that",
+        f"this command connects as a device, for which this Python lacks {', '.join(missing)}",
         remedy="in the checkout type: . scripts/environment   which makes the project's environment; "
         f"or: python3 -m pip install {' '.join(_PACKAGES.get(name, name) for name in missing)}",
         code="environment-missing",
@@ -92,7 +92,7 @@ def check_ca_file(ca_file: Path | None) -> None:
         FleetCloudError: It is not, or holds something else.
     """
     if ca_file and pem.certificates(ca_file, "--ca-file") is None:
-        raise UsageError(f"--ca-file {ca_file}: there is no such file", remedy="check its name")
+        raise UsageError(f"--ca-file {ca_file} does not exist", remedy="check its name")
 
 
 def ask_endpoint(aws: Aws) -> Command:
@@ -127,7 +127,7 @@ def check_reachable(server: Server, failures: Sequence[RefusedError | None]) -> 
     where = f"{server.endpoint.host} port {server.endpoint.port}"
     raise FleetCloudError(
         f"no connection to {where}: {met[0]}",
-        remedy="look whether the certificate is one of this account's, and ACTIVE, and whether that is its endpoint",
+        remedy="check that the certificate belongs to this account and is ACTIVE, and that this is its endpoint",
         code="endpoint-unreachable",
     )
 
@@ -231,7 +231,7 @@ class Connection:
         try:
             topic, payload = self._messages.get(timeout=_SECONDS)
         except queue.Empty as error:
-            raise RefusedError("the message did not come") from error
+            raise RefusedError("the message did not arrive") from error
         try:
             found = parsed(payload)
         except ValueError:

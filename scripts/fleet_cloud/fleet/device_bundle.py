@@ -28,13 +28,13 @@ def read(path: Path) -> list[Event]:
         texts = _texts(path)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UsageError(
-            f"--bundle {path}: {getattr(error, 'strerror', None) or 'is no bundle'}",
-            remedy="give the file that fleet-agent doctor --bundle FILE wrote on the device",
+            f"--bundle {path}: {getattr(error, 'strerror', None) or 'not a bundle'}",
+            remedy="pass the file that fleet-agent doctor --bundle FILE wrote on the device",
         ) from error
     if not texts:
         raise UsageError(
-            f"--bundle {path}: nothing of a device is in it",
-            remedy="give the file that fleet-agent doctor --bundle FILE wrote on the device",
+            f"--bundle {path} contains nothing about a device",
+            remedy="pass the file that fleet-agent doctor --bundle FILE wrote on the device",
         )
     return [*_events(texts)]
 

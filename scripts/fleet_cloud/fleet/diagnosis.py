@@ -49,7 +49,7 @@ def cause(subject: Subject, events: Sequence[Event]) -> Cause:
     name = subject.name
     return Cause(
         "unknown",
-        "nothing here tells why",
+        "nothing here shows why",
         f"on the device type: fleet-agent doctor --bundle FILE   and here: fleet-cloud explain {name} --bundle FILE",
     )
 
@@ -76,7 +76,7 @@ def _is_hooked(subject: Subject, events: Sequence[Event]) -> Cause | None:
     return Cause(
         "hook-refuses",
         f"the fleet's hook refuses to register it: {decisions[-1].facts['why']}",
-        f"if it belongs there: {registrations.let_in(subject.name)}; if not, its claim is in wrong hands: "
+        f"if it belongs to the fleet: {registrations.let_in(subject.name)}; if not, its claim was stolen: "
         "fleet-cloud claim revoke",
     )
 
@@ -86,8 +86,8 @@ def _is_unknown(subject: Subject, events: Sequence[Event]) -> Cause | None:
         return None
     return Cause(
         "never-registered",
-        "AWS IoT knows no thing of that name and has no line of such a client: it never came this far",
-        "on the device type: fleet-agent doctor   (network, clock, claim); look at fleet-cloud devices waiting",
+        "AWS IoT has no thing and no log line of that name: the device never got this far",
+        "on the device type: fleet-agent doctor   (network, clock, claim); see fleet-cloud devices waiting",
     )
 
 
@@ -98,15 +98,15 @@ def _is_inactive(subject: Subject, _: Sequence[Event]) -> Cause | None:
         return Cause(
             "no-certificate",
             "the thing has no certificate: it was retired, or was never provisioned",
-            "it registers again by its claim with the key that it has; with another: "
+            "it can register again by its claim, with the key that it has; with another key: "
             f"{registrations.let_in(subject.name)}",
         )
     identifier, status = next(iter(subject.certificates.items()))
     return Cause(
         "certificate-inactive",
         f"none of its certificates is active; {identifier[:12]}… is {status}",
-        f"aws iot update-certificate --certificate-id {identifier} --new-status ACTIVE   switches it on again. By "
-        f"its claim it gets another one with the key that it has; with another: {registrations.let_in(subject.name)}",
+        f"aws iot update-certificate --certificate-id {identifier} --new-status ACTIVE   activates it again. By "
+        f"its claim it gets a new one for the key that it has; for another key: {registrations.let_in(subject.name)}",
     )
 
 
@@ -125,19 +125,19 @@ def _is_not_authenticated(subject: Subject, events: Sequence[Event]) -> Cause | 
 
 _LOOK = "on the device type: fleet-agent doctor"
 _SWITCH_ON = (
-    "aws iot update-certificate --certificate-id ID --new-status ACTIVE   switches it on again; "
+    "aws iot update-certificate --certificate-id ID --new-status ACTIVE   activates it again; "
     "fleet-agent status shows ID on the device"
 )
 _ENDPOINT = "aws iot describe-endpoint --endpoint-type iot:Data-ATS"
 _AUTHENTICATION = {
-    "DEVICE_CERTIFICATE_INACTIVE": ("the certificate that it comes with is inactive", _SWITCH_ON),
-    "DEVICE_CERTIFICATE_REVOKED": ("the certificate that it comes with is revoked", _SWITCH_ON),
+    "DEVICE_CERTIFICATE_INACTIVE": ("the certificate that it uses is inactive", _SWITCH_ON),
+    "DEVICE_CERTIFICATE_REVOKED": ("the certificate that it uses is revoked", _SWITCH_ON),
     "DEVICE_CERTIFICATE_NOT_REGISTERED": (
-        "this account has no such certificate in this region: it was deleted, or is from elsewhere",
+        "its certificate is unknown in this account and region: it was deleted, or is from elsewhere",
         f"compare the device's certificate with this account: fleet-agent status there, and {_ENDPOINT}",
     ),
     "SNI_MISUSED": (
-        "it asks for a name that is none of this account's",
+        "it connects to an endpoint that is not this account's",
         f"compare the device's endpoint with: {_ENDPOINT}",
     ),
 }
@@ -156,7 +156,7 @@ def _is_denied(subject: Subject, events: Sequence[Event]) -> Cause | None:
     return Cause(
         "not-authorized",
         f"its policy does not allow {last.get('eventType', 'this')}{where}",
-        "type: fleet-cloud status   to see what differs, and fleet-cloud up to put it right (rights: up --help)",
+        "type: fleet-cloud status   to see what differs, and fleet-cloud up to correct it (rights: up --help)",
     )
 
 
@@ -185,9 +185,9 @@ def _takeovers(events: Sequence[Event]) -> list[dt.datetime | None]:
 def _duplicate(subject: Subject) -> Cause:
     return Cause(
         "duplicate-client",
-        "another connection came under the same client id: a copied storage, or a program with its name",
-        "find the other by its address in the log of AWS IoT; on a copy type: fleet-agent reset; and if "
-        f"the copy is to be this device: {registrations.let_in(subject.name)}",
+        "another client connected with the same client id: copied storage, or a program that uses its name",
+        "find the other client by its address in the log of AWS IoT; on a copy type: fleet-agent reset; and if "
+        f"the copy should be this device: {registrations.let_in(subject.name)}",
     )
 
 
@@ -198,13 +198,13 @@ def _is_lost(subject: Subject, _: Sequence[Event]) -> Cause | None:
     if reason in {"MQTT_KEEP_ALIVE_TIMEOUT", "CONNECTION_LOST"}:
         return Cause(
             "connection-lost",
-            f"its connection broke off ({reason}) and it has not come back: no power, or no network",
-            "look at power and network there; on the device type: fleet-agent doctor",
+            f"its connection was lost ({reason}) and it has not reconnected: no power, or no network",
+            "check power and network there; on the device type: fleet-agent doctor",
         )
     if reason == "CLIENT_INITIATED_DISCONNECT":
         return Cause(
             "left",
-            "it said goodbye: it was switched off or stopped",
+            "it disconnected properly: it was switched off or stopped",
             "on the device type: systemctl status fleet-agent",
         )
     return None
@@ -215,7 +215,7 @@ def _is_reported(_: Subject, events: Sequence[Event]) -> Cause | None:
     if not problems:
         return None
     worst = problems[-1].facts
-    return Cause(worst["code"], f"the device says: {worst['title']}", worst["remedy"])
+    return Cause(worst["code"], f"the device reports: {worst['title']}", worst["remedy"])
 
 
 def _is_failing(subject: Subject, events: Sequence[Event]) -> Cause | None:
@@ -225,7 +225,7 @@ def _is_failing(subject: Subject, events: Sequence[Event]) -> Cause | None:
     return Cause(
         "failure",
         f"AWS IoT logs a failure: {failures[-1].words}",
-        "its line in the log of AWS IoT has all of it; on the device type: fleet-agent doctor",
+        "the log of AWS IoT has the whole line; on the device type: fleet-agent doctor",
     )
 
 

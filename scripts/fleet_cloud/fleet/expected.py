@@ -65,11 +65,11 @@ def read(path: Path) -> list[Expected]:
     """
     text = files.read(path)
     if text is None:
-        raise UsageError(f"{path}: there is no such file", remedy="check its name")
+        raise UsageError(f"{path} does not exist", remedy="check its name")
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1)]
     numbered = [(number, line) for number, line in numbered if not _REMARK.fullmatch(line)]
     if not numbered:
-        raise UsageError(f"{path} names no device", remedy="write one serial number a line")
+        raise UsageError(f"{path} names no devices", remedy="write one serial number on each line")
     first = numbered[0][1]
     delimiter = ";" if first.count(";") > first.count(",") else ","
     rows = [(number, _cells(path, number, line, delimiter)) for number, line in numbered]
@@ -78,7 +78,8 @@ def read(path: Path) -> list[Expected]:
         rows = rows[1:]
         if not rows:
             raise UsageError(
-                f"{path} names no device", remedy="write a line for each below the first"
+                f"{path} names no devices",
+                remedy="write a line for each device below the first line",
             )
         _check_names(path, columns, [cells for _, cells in rows])
     found, wrong = _devices(rows, columns or ["serial"])
@@ -86,7 +87,7 @@ def read(path: Path) -> list[Expected]:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
         raise UsageError(
             f"{path} is not a list of devices:",
-            remedy="put those lines right; nothing has been changed in AWS",
+            remedy="correct those lines; nothing has been changed in AWS",
             details=[*wrong[:_SHOWN], *more],
         )
     return found
@@ -116,7 +117,7 @@ def entry(device: Expected, template: Mapping[str, object]) -> Entry:
     except naming.UnresolvedError as error:
         raise UsageError(
             f"{device.serial} cannot be expected: {error}",
-            remedy="give what the template needs as a column of that name",
+            remedy="add what the template needs as a column of that name",
         ) from error
     used = _references(template)
     own = {name: value for name, value in device.more.items() if name not in used}
@@ -130,13 +131,13 @@ def entry(device: Expected, template: Mapping[str, object]) -> Entry:
     if why := naming.fault([name, *made.where.values(), *made.groups], made.attributes):
         raise UsageError(
             f"{device.serial} cannot be expected: {why}",
-            remedy="put that line right; nothing has been changed in AWS",
+            remedy="correct that line; nothing has been changed in AWS",
         )
     if "thingTypeName" not in made.where and len({*made.attributes, ATTRIBUTE}) > _WITHOUT_TYPE:
         raise UsageError(
-            f"{name} would have more than {_WITHOUT_TYPE} attributes with its registration, and AWS takes so many of "
+            f"{name} would have more than {_WITHOUT_TYPE} attributes once registered, and AWS allows no more for "
             "a thing without a type",
-            remedy="give the fleet's things a type: fleet-cloud up --thing-type TYPE",
+            remedy="set a type for the fleet's things: fleet-cloud up --thing-type TYPE",
         )
     return made
 
@@ -147,7 +148,7 @@ def _cells(path: Path, number: int, line: str, delimiter: str) -> list[str]:
     except csv.Error as error:
         raise UsageError(
             f"{path} is not a list of devices: line {number}: {error}",
-            remedy="put that line right; nothing has been changed in AWS",
+            remedy="correct that line; nothing has been changed in AWS",
         ) from error
 
 
@@ -162,7 +163,7 @@ def _columns(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[str] | N
         ]
     if any(len(cells) > 1 for _, cells in rows):
         raise UsageError(
-            f"{path} has several columns, and line {number} does not name them",
+            f"{path} has several columns, but line {number} does not name them",
             remedy="begin it with a line such as: serial,key,site",
         )
     return None
@@ -173,14 +174,15 @@ def _check_names(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str
     if doubled := {name for name in columns if columns.count(name) > 1}:
         raise UsageError(
             f"{path} has the column {min(doubled)} twice",
-            remedy="leave one of them, and take its place of each line",
+            remedy="keep one of them, and remove the other from each line",
         )
     for at, name in enumerate(columns):
         cells = [cells[at] for cells in rows if len(cells) > at and cells[at]]
         if name != "key" and cells and all(_HASH.fullmatch(cell) for cell in cells):
             raise UsageError(
-                f"{path}: the column {name!r} has hashes of keys",
-                remedy="call it key, and only the device with that key registers; nothing has been changed in AWS",
+                f"{path}: the column {name!r} contains hashes of keys",
+                remedy="name it key, so that only the device with that key can register; nothing has been changed "
+                "in AWS",
             )
 
 
@@ -193,12 +195,12 @@ def _devices(
         try:
             device = _device(dict(zip(columns, cells, strict=True)))
         except ValueError:
-            wrong.append(f"line {number} has {len(cells)} columns and not {len(columns)}")
+            wrong.append(f"line {number} has {len(cells)} columns, not {len(columns)}")
         except UsageError as error:
             wrong.append(f"line {number}: {error.title}")
         else:
             if device.serial in found:
-                wrong.append(f"line {number}: {device.serial} is there twice")
+                wrong.append(f"line {number}: {device.serial} appears twice")
             found[device.serial] = device
     return [*found.values()], wrong
 
@@ -210,7 +212,7 @@ def _device(cells: dict[str, str]) -> Expected:
     more = {name: value for name, value in cells.items() if value}
     for name, value in more.items():
         if not _ATTRIBUTE_NAME.fullmatch(name) or naming.fault([], {name: value}):
-            raise UsageError(f"AWS takes no attribute {name!r} {value!r}", remedy="")
+            raise UsageError(f"AWS does not accept an attribute {name!r} {value!r}", remedy="")
     return Expected(
         serial=serial, key=registrations.check_hash(key, "key") if key else "", more=more
     )

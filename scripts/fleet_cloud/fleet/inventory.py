@@ -167,8 +167,8 @@ def pick(
         ]
         if len(beginning) < _SHORTEST_ID or len(fits) != 1:
             raise UsageError(
-                f"{beginning!r} is not the beginning of one {of}'s id but of {len(fits)}",
-                remedy=f"give {_SHORTEST_ID} or more characters of what fleet-cloud {shown_by} shows",
+                f"{beginning!r} does not identify one {of}: it fits {len(fits)}",
+                remedy=f"pass {_SHORTEST_ID} or more characters of an id that fleet-cloud {shown_by} shows",
             )
         picked += [certificate for certificate in fits if certificate not in picked]
     return picked
@@ -185,7 +185,7 @@ def of_things(aws: Aws, named: Iterable[str]) -> dict[str, list[str]]:
     asked = [*named]
     answers = aws.ask_all(
         [aws.command("iot", "list-thing-principals", "--thing-name", name) for name in asked],
-        "asking which certificate each thing has",
+        "looking up the certificates of each thing",
     )
     return {
         name: strings(answer, "principals") for name, answer in zip(asked, answers, strict=True)
@@ -198,7 +198,7 @@ def _things_of(aws: Aws, certificates: Sequence[Certificate]) -> dict[str, list[
             aws.command("iot", "list-principal-things", "--principal", certificate.arn)
             for certificate in certificates
         ],
-        "asking which thing each certificate has",
+        "looking up the thing of each certificate",
     )
     return {
         certificate.arn: strings(answer, "things")

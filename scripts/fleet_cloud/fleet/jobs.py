@@ -136,7 +136,7 @@ def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list
             )
             for execution in chosen
         ],
-        "asking what each device said",
+        "reading each device's report",
     )
     return [
         dataclasses.replace(execution, details=_details(answer))

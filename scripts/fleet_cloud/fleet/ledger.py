@@ -47,7 +47,7 @@ def read(path: Path) -> Ledger:
             last[entry["certificate_id"]] = str(entry.get("event"))
     if not last:
         raise UsageError(
-            f"--ledger {path}: {'there is no such file' if text is None else 'is no ledger'}",
-            remedy="give the ledger.jsonl of a device's state directory",
+            f"--ledger {path} {'does not exist' if text is None else 'is not a ledger'}",
+            remedy="pass the ledger.jsonl of a device's state directory",
         )
     return Ledger(last)

@@ -78,10 +78,14 @@ class Listener:
             (code,) = self._client.subscribe(packet).result(_SECONDS).reason_codes
         except Exception as error:  # awscrt raises its own kinds, a subclass each
             self._stop()
-            raise RefusedError(f"hear {self._topic}: {str(error) or 'no answer'}") from error
+            raise RefusedError(
+                f"subscribe to {self._topic}: {str(error) or 'no answer'}"
+            ) from error
         if int(code) >= _FIRST_REFUSAL:
             self._stop()
-            raise RefusedError(f"hear {self._topic}: these credentials may not (iot:Subscribe)")
+            raise RefusedError(
+                f"subscribe to {self._topic}: these credentials may not (iot:Subscribe)"
+            )
         return self
 
     def __exit__(
@@ -150,7 +154,7 @@ def credentials(shell: Shell, where: Where) -> tuple[str, str, str | None]:
     has = botocore.session.Session(profile=where.profile).get_credentials()
     if has is None:
         raise FleetCloudError(
-            "there are no AWS credentials here",
+            "no AWS credentials were found",
             remedy="type: aws configure   (or choose a profile with --profile NAME)",
             code="no-credentials",
         )

@@ -37,7 +37,7 @@ class Presence:
     def words(self) -> str:
         """The connection in one line."""
         if self.is_connected is None:
-            return "nothing is known: not connected for half an hour at least, or never"
+            return "unknown: not connected for at least half an hour, or never"
         since = f" since {times.text(self.since)}" if self.since else ""
         if self.is_connected:
             return f"connected{since}"
@@ -89,7 +89,7 @@ def of(aws: Aws, client_id: str) -> Presence:
         listed = plane.ask(plane.call("iot-data", "list-subscriptions", "--client-id", client_id))
         unknown: tuple[str, ...] = ()
     except FleetCloudError as error:
-        listed, unknown = {}, _unknown("what it listens to", error)
+        listed, unknown = {}, _unknown("its subscriptions", error)
     return Presence(
         is_connected=is_connected,
         since=times.moment(at / 1000) if isinstance(at, int | float) else None,

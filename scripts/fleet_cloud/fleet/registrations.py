@@ -34,7 +34,7 @@ def let_in(thing: str) -> str:
     """Returns, for people, how to admit a device with another key."""
     return (
         f"fleet-cloud devices allow {thing} --key HASH   (fleet-agent key --print-hash prints HASH on the device; "
-        "--any-key lets in whoever comes first)"
+        "--any-key accepts the first device that registers)"
     )
 
 
@@ -48,7 +48,7 @@ def ask(aws: Aws, thing: str) -> Known:
     if described is None:
         raise FleetCloudError(
             f"there is no thing {thing} in {aws.region}",
-            remedy="type: fleet-cloud devices waiting   to see who was refused; a device that is new is expected with "
+            remedy="type: fleet-cloud devices waiting   to see who was refused; announce a new device with "
             "fleet-cloud devices expect; check --region",
             code="thing-missing",
         )

@@ -27,10 +27,11 @@ def window_seconds(fleet_size: int, per_second: float = REGISTRATIONS_PER_SECOND
         UsageError: A number makes no sense, or the window is longer than the agent takes.
     """
     if fleet_size < 1:
-        raise UsageError(f"--fleet-size {fleet_size} is no fleet", remedy="give 1 or more")
+        raise UsageError(f"--fleet-size {fleet_size} is not a fleet size", remedy="pass 1 or more")
     if not per_second > 0 or math.isinf(per_second):
         raise UsageError(
-            f"--quota {per_second} is no rate", remedy="give registrations per second, such as 10"
+            f"--quota {per_second} is not a rate",
+            remedy="pass registrations per second, such as 10",
         )
     if fleet_size <= per_second:
         return 0  # all of them together fit into one second
@@ -38,7 +39,7 @@ def window_seconds(fleet_size: int, per_second: float = REGISTRATIONS_PER_SECOND
     if seconds > LONGEST_SECONDS:
         raise UsageError(
             f"{fleet_size} devices at {per_second:g} a second take {duration(seconds)}, longer than the 7d allowed",
-            remedy="have the account's quota raised and give it with --quota, or switch on in batches",
+            remedy="have the account's quota raised and pass it with --quota, or switch the devices on in batches",
         )
     return seconds
 

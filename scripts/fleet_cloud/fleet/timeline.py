@@ -110,7 +110,7 @@ def of_certificates(found: Mapping[str, Mapping[str, object]]) -> Iterator[Event
     """Yields when its certificates were made and changed, by their ids."""
     for identifier, facts in found.items():
         at = times.moment(facts.get("creationDate"))
-        yield Event(at=at, where=AWS, words=f"certificate {identifier[:12]}… is made")
+        yield Event(at=at, where=AWS, words=f"certificate {identifier[:12]}… is issued")
         changed, status = times.moment(facts.get("lastModifiedDate")), str(facts.get("status"))
         if changed and at and (changed - at).total_seconds() > 1 and status != "ACTIVE":
             yield Event(
@@ -127,7 +127,7 @@ def of_presence(presence: Presence) -> Iterator[Event]:
     words = (
         "connects, and is connected now"
         if presence.is_connected
-        else f"is gone: {presence.reason or 'no reason is known'}"
+        else f"disconnected: {presence.reason or 'reason unknown'}"
     )
     yield Event(at=presence.since, where=AWS, words=words)
 

@@ -38,7 +38,7 @@ def check_trust(server: Server) -> None:
         raise _unreachable(
             server,
             error.strerror or str(error),
-            "look at the network, the name and the port (a firewall may let 443 through and not 8883)",
+            "check the network, the name and the port (a firewall may allow 443 but not 8883)",
         ) from error
     with plain, contextlib.suppress(ssl.SSLError, OSError):
         try:
@@ -47,7 +47,7 @@ def check_trust(server: Server) -> None:
             raise _unreachable(
                 server,
                 f"TLS: {error.verify_message}",
-                f"look whether {ca} knows the endpoint's certificate, and give one that does: --ca-file FILE",
+                f"check that {ca} signed the endpoint's certificate, or pass the CA that did: --ca-file FILE",
             ) from error
 
 

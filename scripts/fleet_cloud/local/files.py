@@ -24,7 +24,7 @@ def make_folder(folder: Path, mode: int) -> None:
     Raises:
         FleetCloudError: It cannot be made.
     """
-    with _reported(f"the folder {folder} cannot be made"):
+    with _reported(f"the folder {folder} cannot be created"):
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
 
 
@@ -40,7 +40,7 @@ def inside(folder: Path, *names: str) -> Path:
         if name in {"", ".", ".."} or not {"/", "\0"}.isdisjoint(name):
             raise FleetCloudError(
                 f"{name!r} cannot be a name in {folder}",
-                remedy="look at the record in that folder; choose another --out",
+                remedy="check the record in that folder, or choose another --out",
                 code="path-refused",
             )
         path = f"{path}/{name}"
@@ -67,8 +67,8 @@ def create_secret(path: Path, text: str, *, is_synced: bool = True) -> None:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         except FileExistsError as error:
             raise FleetCloudError(
-                f"{path} exists, and a private key is never overwritten",
-                remedy="choose another --out, or move that file away yourself",
+                f"{path} already exists, and a private key is never overwritten",
+                remedy="choose another --out, or move that file away",
                 code="file-exists",
             ) from error
         try:
@@ -127,7 +127,7 @@ def write_public(path: Path, text: str) -> None:
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         raise FleetCloudError(
             f"{path} is not a regular file, so it is not replaced",
-            remedy="choose another --out, or move it away yourself",
+            remedy="choose another --out, or move it away",
             code="file-exists",
         )
     with _reported(f"{path} cannot be written"):
@@ -172,7 +172,7 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         FleetCloudError: There is no place for one.
     """
-    with _reported("no temporary folder can be made"):
+    with _reported("no temporary folder can be created"):
         folder = tempfile.TemporaryDirectory()
     with folder as path:
         yield Path(path)
@@ -222,19 +222,19 @@ def read(path: Path) -> str | None:
     except OSError as error:
         raise FleetCloudError(
             f"{path} cannot be read: {error.strerror or error}",
-            remedy="look at it with ls -l",
+            remedy="check it with ls -l",
             code="file-unreadable",
         ) from error
     if is_fifo and not content:
         raise FleetCloudError(
-            f"{path} cannot be read: it is a FIFO, and nobody writes to it",
-            remedy="start what writes to it first, or give a file",
+            f"{path} cannot be read: it is a FIFO, and no program writes to it",
+            remedy="start the program that writes to it first, or name a file",
             code="file-unreadable",
         )
     if len(content) > MOST:
         raise FleetCloudError(
             f"{path} cannot be read: it has more than {MOST >> 20} MiB",
-            remedy="give the file that was meant, or parts of it",
+            remedy="name the right file, or parts of it",
             code="file-unreadable",
         )
     try:
@@ -255,14 +255,14 @@ def _named(content: bytes, path: Path) -> tuple[str, str]:
     if content.startswith(_UTF_16):
         return (
             "text in UTF-16",
-            f"type: iconv -f UTF-16 -t UTF-8 {given} > {new}   and take that file",
+            f"type: iconv -f UTF-16 -t UTF-8 {given} > {new}   and use that file",
         )
     if _is_der(content):
         return (
             "binary, as DER is",
-            f"type: openssl x509 -inform DER -in {given} -out {new}   and take that file; a key: openssl pkey",
+            f"type: openssl x509 -inform DER -in {given} -out {new}   and use that file; for a key: openssl pkey",
         )
-    return "no text in UTF-8", "save it as UTF-8"
+    return "not text in UTF-8", "save it as UTF-8"
 
 
 def _is_der(content: bytes) -> bool:
@@ -305,13 +305,13 @@ def _reported(title: str) -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:
         raise FleetCloudError(
-            f"{title}: there is half a character in its text",
-            remedy="look at where that text comes from",
+            f"{title}: its text contains half a character",
+            remedy="check where that text comes from",
             code="file-unwritable",
         ) from error
     except OSError as error:
         raise FleetCloudError(
             f"{title}: {error.strerror or error}",
-            remedy="choose another --out, or look at its owner and mode with ls -ld",
+            remedy="choose another --out, or check its owner and mode with ls -ld",
             code="file-unwritable",
         ) from error

@@ -81,7 +81,7 @@ def certificate_id(pem: str, path: Path) -> str:
     except binascii.Error:
         pass  # cut off in the middle: reported like a file without any
     raise FleetCloudError(
-        f"{path} holds no whole certificate",
+        f"{path} contains no complete certificate",
         remedy="remove it and run this again: the key beside it is used for a new certificate",
         code="certificate-unreadable",
     )
@@ -94,7 +94,7 @@ def _public_key(shell: Shell, path: Path, *words: str) -> str:
         # A pair is one of a certificate and a key: what the key is instead can be said.
         known = pem.of_key(files.read(path) or "", path) if words[0] == "pkey" else None
         why = known[0] if known else next(iter(error.said.splitlines()), "")
-        otherwise = "choose another --out for a new claim, or move that file away yourself"
+        otherwise = "choose another --out for a new claim, or move that file away"
         raise FleetCloudError(
             f"{path} cannot be read by openssl: {why}",
             remedy=f"{known[1]}; or {otherwise}" if known else otherwise,

@@ -33,7 +33,7 @@ def certificates(path: Path, flag: str) -> str | None:
     for match in found:
         if match["label"] != "CERTIFICATE":
             raise _refused(
-                path, flag, f"holds {_article(match['label'])}", _convert(match["label"], path)
+                path, flag, f"contains {_article(match['label'])}", _convert(match["label"], path)
             )
     bodies = [_body(match["body"]) for match in found]
     if not found or text.count("-----BEGIN") != len(found) or _ESCAPED in text:
@@ -43,8 +43,8 @@ def certificates(path: Path, flag: str) -> str | None:
             raise _refused(
                 path,
                 flag,
-                f"holds a damaged certificate, the {number}. of {len(bodies)}",
-                "get it again",
+                f"contains a damaged certificate, number {number} of {len(bodies)}",
+                "download it again",
             )
     return "".join(map(_pem, filter(None, bodies)))
 
@@ -56,8 +56,8 @@ def of_key(text: str, path: Path) -> tuple[str, str] | None:
         return "it is protected by a passphrase", f"openssl pkey -in {given} -out {new}"
     if "PRIVATE KEY-----" not in text:
         for label in re.findall(r"-----BEGIN ([A-Z0-9 ]+)-----", text)[:1]:
-            return f"it holds {_article(label)}, not a private key", "put the key there"
-        return "it holds no private key in PEM", "put the key there"
+            return f"it contains {_article(label)}, not a private key", "replace it by the key"
+        return "it contains no private key in PEM form", "replace it by the key"
     if r"\n" in text:
         return r"its line breaks are written as \n", f'printf %b "$(cat {given})" > {new}'
     return None
@@ -68,8 +68,8 @@ def _without_certificate(text: str, path: Path) -> tuple[str, str]:
     if _ESCAPED in text:
         return r"has its line breaks written as \n", f'printf %b "$(cat {given})" > {new}'
     if "-----BEGIN" in text:
-        return "holds a certificate that is cut off", "get it again"
-    return "holds no certificate", "give a PEM file: it has a line -----BEGIN CERTIFICATE-----"
+        return "contains a truncated certificate", "download it again"
+    return "contains no certificate", "name a PEM file: it has a line -----BEGIN CERTIFICATE-----"
 
 
 def _convert(label: str, path: Path) -> str:
@@ -78,7 +78,7 @@ def _convert(label: str, path: Path) -> str:
         return f"openssl x509 -in {given} -out {new}"
     if label in {"PKCS7", "CMS"}:
         return f"openssl pkcs7 -print_certs -in {given} -out {new}"
-    return "give a file with the certificates of CAs, and nothing else in it"
+    return "name a file that contains only CA certificates"
 
 
 def _article(label: str) -> str:

@@ -193,8 +193,8 @@ def _run(command: Command, values: Mapping[str, str]) -> str:
         )
     except OSError as error:
         raise CommandError(
-            f"{words[0]} is there but does not start",
-            remedy=f"see that this works by itself: {words[0]} --version",
+            f"{words[0]} is installed but does not start",
+            remedy=f"check that this works: {words[0]} --version",
             code="cannot-start",
             command=str(command),
             said=str(error.strerror),
@@ -202,7 +202,7 @@ def _run(command: Command, values: Mapping[str, str]) -> str:
     except subprocess.TimeoutExpired as error:
         raise CommandError(
             f"{words[0]} did not end within {TIMEOUT_SECONDS} seconds",
-            remedy="look at the network and the proxy (HTTPS_PROXY), then run this again",
+            remedy="check the network and the proxy (HTTPS_PROXY), then run this again",
             code="time-out",
             command=str(command),
             said="",
@@ -210,7 +210,7 @@ def _run(command: Command, values: Mapping[str, str]) -> str:
     if done.returncode:
         raise CommandError(
             f"{' '.join(words[:3])} failed",
-            remedy="run the command above by hand to look further",
+            remedy="run the command above by hand to find out more",
             code=COMMAND_FAILED,
             command=str(command),
             said=_reason(done.stderr) or f"nothing (exit status {done.returncode})",
@@ -234,8 +234,8 @@ def _encoded(word: str, command: Command) -> bytes:
     """
     if "\0" in word:
         raise CommandError(
-            f"{command.words[0]} cannot be given text with a NUL character in it",
-            remedy="look at the text in the command above",
+            f"an argument of {command.words[0]} cannot contain a NUL character",
+            remedy="check the text in the command above",
             code="cannot-start",
             command=str(command),
             said="",

@@ -66,7 +66,7 @@ def read(
     """
     if forget and (given or path):
         raise UsageError(
-            "--no-credentials and another credentials flag", remedy="give one of them"
+            "--no-credentials and another credentials flag", remedy="pass only one of them"
         )
     aliases = {}
     for entry in given:
@@ -86,7 +86,7 @@ def read(
     if ours and path is None:
         raise UsageError(
             f"--credentials {ours[0]} names no role",
-            remedy="write ALIAS=ROLE-ARN, or give --credentials-policy FILE for a role that up makes",
+            remedy="write ALIAS=ROLE-ARN, or pass --credentials-policy FILE for a role that up creates",
         )
     return CredentialsFlags(aliases=aliases, policy=_policy(path) if path else None, forget=forget)
 
@@ -94,18 +94,16 @@ def read(
 def _policy(path: Path) -> Document:
     found = files.read(path)
     if found is None:
-        raise UsageError(
-            f"--credentials-policy {path}: there is no such file", remedy="check its name"
-        )
+        raise UsageError(f"--credentials-policy {path} does not exist", remedy="check its name")
     try:
         document = json_text.parsed(found)
     except ValueError as error:
         raise UsageError(
-            f"--credentials-policy {path} is not JSON: {error}", remedy="put that right"
+            f"--credentials-policy {path} is not JSON: {error}", remedy="correct that"
         ) from error
     if not isinstance(document, Mapping) or "Statement" not in document:
         raise UsageError(
-            f"--credentials-policy {path} is no IAM policy: it has no Statement",
+            f"--credentials-policy {path} is not an IAM policy: it has no Statement",
             remedy='write {"Version": "2012-10-17", "Statement": […]}',
         )
     return document

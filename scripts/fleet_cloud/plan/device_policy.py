@@ -10,7 +10,7 @@ from fleet_cloud.plan.documents import Document
 from fleet_cloud.plan.rights import RightsFlags
 
 RIGHTS = {
-    "rotation": "replace their own certificates, and hear of jobs that order it",
+    "rotation": "replace their own certificates, and receive jobs that order it",
     "jobs": "take AWS IoT Jobs",
     "commands": "take AWS IoT Commands",
 }
@@ -23,7 +23,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             f"--{right}", action="store_true", default=None, help=f"let devices {words}"
         )
         parser.add_argument(
-            f"--no-{right}", dest=right, action="store_false", help="take that right back"
+            f"--no-{right}", dest=right, action="store_false", help="revoke that right"
         )
     parser.add_argument(
         "--device-policy-file",
@@ -55,7 +55,7 @@ def read(arguments: argparse.Namespace) -> RightsFlags:
     if path and (flags.is_of_rights or flags.default):
         raise UsageError(
             "--device-policy-file and another flag of the device policy",
-            remedy="put the rights into the file, and give the file alone",
+            remedy="put the rights into the file, and pass only the file",
         )
     return flags
 
@@ -63,16 +63,14 @@ def read(arguments: argparse.Namespace) -> RightsFlags:
 def _policy(path: Path, *, allow_wildcard: bool) -> Document:
     text = files.read(path)
     if text is None:
-        raise UsageError(
-            f"--device-policy-file {path}: there is no such file", remedy="check its name"
-        )
+        raise UsageError(f"--device-policy-file {path} does not exist", remedy="check its name")
     policy, found = template_check.read(text)
     if policy is not None:
         found += template_check.policy_problems(policy, allow_wildcard=allow_wildcard)
     if policy is None or found:
         raise UsageError(
             f"--device-policy-file {path} cannot be a fleet's device policy:",
-            remedy="put that right; AWS has not been asked yet",
+            remedy="correct that; nothing was sent to AWS yet",
             details=found,
         )
     return policy

@@ -266,7 +266,7 @@ def parsed(text: str, *, of: str) -> object:
     except ValueError as error:
         raise FleetCloudError(
             f"{of} is not JSON: {error}",
-            remedy="look at it with the command that --verbose shows",
+            remedy="check it with the command that --verbose shows",
             code="document-unreadable",
         ) from error
 

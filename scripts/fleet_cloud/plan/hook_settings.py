@@ -109,9 +109,9 @@ def of_template(body: object) -> Document:
     }
     if reason := _fault(settings, thing if attributes else {}):
         raise FleetCloudError(
-            f"the hook cannot keep the template's things from being taken over: {reason}",
+            f"the hook cannot protect the template's things from being taken over: {reason}",
             remedy="change the template, or run fleet-cloud up with --no-hook: then whoever has a claim can "
-            "register any thing once more, and become it",
+            "register any thing again, and become it",
             code="hook-cannot-follow",
         )
     return settings
@@ -119,7 +119,7 @@ def of_template(body: object) -> Document:
 
 def _fault(settings: Mapping[str, object], thing: Mapping[str, object]) -> str | None:
     if not settings["thing"]:
-        return "it gives no ThingName"
+        return "it sets no ThingName"
     if functions := naming.unknown([*settings.values()]):
         return f"it does not know {', '.join(sorted(functions))}"
     override = _mapping(thing.get("OverrideSettings")).get("AttributePayload")

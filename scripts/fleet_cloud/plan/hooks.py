@@ -99,8 +99,8 @@ def environment(settings: Document) -> str:
     value = documents.compact(settings)
     if len(value) + len(SETTINGS) > _VARIABLES_BYTES:
         raise FleetCloudError(
-            f"the hook's settings have {len(value)} characters, and Lambda takes {_VARIABLES_BYTES}",
-            remedy="shorten --hook-pattern, or what the template makes thing name and attributes of",
+            f"the hook's settings have {len(value)} characters, but Lambda allows {_VARIABLES_BYTES}",
+            remedy="shorten --hook-pattern, or the thing name and attributes in the template",
             code="hook-too-long",
         )
     return documents.compact({"Variables": {SETTINGS: value}})

@@ -57,9 +57,10 @@ def check_hook(wanted: Plan, rules: Rules | None) -> None:
     for resource, answer in wanted.wanted:
         if resource.kind == hooks.FUNCTION and wanted.had_hook and not answer and not rules:
             raise FleetCloudError(
-                f"the template asks the hook {resource.name}, and that function is gone: no device can register",
+                f"the template calls the hook {resource.name}, but that function no longer exists: no device can "
+                "register",
                 remedy="run fleet-cloud up with --hook-allow FILE, --hook-pattern REGEX or --hook-any; if only "
-                "expected devices were let in, say that again with fleet-cloud devices expect --only",
+                "expected devices were accepted, set that again with fleet-cloud devices expect --only",
                 code="hook-missing",
             )
 
@@ -166,8 +167,8 @@ def _device_policy(
         return [(ours, True), (mark, False)]
     if flags.is_of_rights or aliases != has.aliases:
         raise UsageError(
-            f"the policy {names.device_policy} is one of your own (--device-policy-file)",
-            remedy="put the rights into it and run fleet-cloud up --device-policy-file FILE, or go back to the policy "
+            f"the policy {names.device_policy} is your own (--device-policy-file)",
+            remedy="add the rights to it and run fleet-cloud up --device-policy-file FILE, or return to the policy "
             "of fleet-cloud with --default-device-policy",
         )
     kept = found if isinstance(found, Mapping) else {}

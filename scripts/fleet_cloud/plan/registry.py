@@ -19,7 +19,7 @@ def check(flag: str, name: str | None) -> None:
     if name is not None and not REGISTRY_NAME.fullmatch(name):
         raise UsageError(
             f"{flag} {name!r} cannot be a name in the registry",
-            remedy="take 1 to 128 of the characters 0-9 A-Z a-z : _ - and do not begin with a hyphen",
+            remedy="use 1 to 128 of the characters 0-9 A-Z a-z : _ - not beginning with a hyphen",
         )
 
 

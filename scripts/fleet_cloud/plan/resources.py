@@ -188,8 +188,8 @@ def device_policy(aws: Aws, names: FleetNames, document: documents.Document) -> 
     if len(documents.compact(document)) > documents.POLICY_CHARACTERS:
         raise UsageError(
             f"the policy {names.device_policy} would exceed {documents.POLICY_CHARACTERS} characters, AWS's limit",
-            remedy="let several programs share a role alias, give fewer rights, or a policy of your own "
-            "(--device-policy-file), or take a shorter name for the fleet",
+            remedy="let several programs share a role alias, grant fewer rights, use your own policy "
+            "(--device-policy-file), or choose a shorter name for the fleet",
         )
     return policy(aws, names, DEVICE_POLICY, names.device_policy, document)
 

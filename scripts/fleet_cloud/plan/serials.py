@@ -35,12 +35,12 @@ def read_rules(
     if allow_file is None and pattern is None:
         return Rules() if any_serial else None
     if any_serial:
-        raise UsageError("--hook-any and a list or a pattern", remedy="give one of them")
+        raise UsageError("--hook-any and a list or a pattern", remedy="pass only one of them")
     if pattern is not None:
         if not pattern:
             raise UsageError(
                 "--hook-pattern is empty: no serial number matches it",
-                remedy="give a pattern, or --hook-any to let every serial number register",
+                remedy="pass a pattern, or --hook-any to let every serial number register",
             )
         try:
             re.compile(pattern)
@@ -60,16 +60,16 @@ def _serials(path: Path) -> tuple[str, ...]:
     if wrong:
         more = [f"and {len(wrong) - _SHOWN} more"] * (len(wrong) > _SHOWN)
         raise UsageError(
-            f"--hook-allow {path} is not one serial number a line:",
-            remedy="write one serial number a line, and a remark on a line of its own that begins with #",
+            f"--hook-allow {path} does not have one serial number on each line:",
+            remedy="write one serial number on each line; comments are separate lines that begin with #",
             details=[*wrong[:_SHOWN], *more],
         )
     serials = tuple(sorted({line for _, line in named}))
     if not serials:
-        problem = "there is no such file" if listed is None else "names no serial number"
+        problem = "the file does not exist" if listed is None else "contains no serial number"
         raise UsageError(
             f"--hook-allow {path}: {problem}",
-            remedy="write one serial number a line; # begins a remark",
+            remedy="write one serial number on each line; # begins a comment",
         )
     return serials
 
@@ -77,10 +77,10 @@ def _serials(path: Path) -> tuple[str, ...]:
 def fault(serial: str) -> str | None:
     """Returns what makes a line no serial number, or nothing: a device would be refused, for no visible reason."""
     if "#" in serial:
-        return " has a remark in it"
+        return " contains a comment"
     for character, name in _SEPARATORS:
         if character in serial:
-            return f" has a {name} in it"
+            return f" contains a {name}"
     if not serial.isprintable() or any(map(str.isspace, serial)):
-        return " has a blank or a control character in it"
+        return " contains a space or a control character"
     return None

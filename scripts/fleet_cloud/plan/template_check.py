@@ -26,7 +26,7 @@ def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
         return None, ["it is not a JSON object"]
     size = len(documents.compact(body))
     limit = documents.TEMPLATE_CHARACTERS
-    return body, [f"it has {size} characters without white space, AWS takes {limit}"] * (
+    return body, [f"it has {size} characters without white space; AWS allows {limit}"] * (
         size > limit
     )
 
@@ -74,7 +74,7 @@ def policy_problems(document: Mapping[str, object], *, allow_wildcard: bool) -> 
             found += _wide(at, statement)
     size = len(documents.compact(document))
     if size > documents.POLICY_CHARACTERS:
-        found.append(f"it has {size} characters, AWS takes {documents.POLICY_CHARACTERS}")
+        found.append(f"it has {size} characters; AWS allows {documents.POLICY_CHARACTERS}")
     return found
 
 
@@ -83,7 +83,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(made) != len(pairs):
         names = [key for key, _ in pairs]
         raise _TwiceError(
-            f"{next(key for key in names if names.count(key) > 1)!r} stands twice in one object"
+            f"{next(key for key in names if names.count(key) > 1)!r} appears twice in one object"
         )
     return made
 
@@ -122,7 +122,7 @@ def _resources(resources: object, *, allow_wildcard: bool) -> Iterator[str]:
         elif _beginning(properties["ThingName"]).startswith(CLAIM_CLIENT_PREFIX):
             yield f"{at}: its ThingName begins with {CLAIM_CLIENT_PREFIX}, as the client ids of claims do"
     if certificates != 1:
-        yield f"Resources: must have one AWS::IoT::Certificate, and there are {certificates}"
+        yield f"Resources: must have one AWS::IoT::Certificate, but there are {certificates}"
 
 
 def _certificate(at: str, properties: Mapping[str, object]) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _wide(at: str, statement: object) -> Iterator[str]:
         for value in _listed(statement.get(key)):
             if value in too_wide:
                 yield (
-                    f"{at}.{key}: {value!r} lets one device act as every device; name what it needs, "
+                    f"{at}.{key}: {value!r} lets one device act as every device; list what it needs, "
                     "or add --allow-wildcard-policy"
                 )
 

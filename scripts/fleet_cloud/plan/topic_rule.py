@@ -80,7 +80,7 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
     if account.role(names.rule_role) not in json.dumps(described):
         raise FleetCloudError(
             f"the topic rule {name} is not this fleet's: it does not use the role {names.rule_role}",
-            remedy="take another --name",
+            remedy="choose another --name",
             code="rule-of-another",
         )
     return described

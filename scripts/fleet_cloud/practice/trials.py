@@ -36,7 +36,7 @@ class Record:
         place = f":iot:{self.region}:{self.account}:"
         for thing, arn in self.things.items():
             if not _THING.fullmatch(thing):
-                raise ValueError(f"{thing!r} is not the name of a thing to try with")
+                raise ValueError(f"{thing!r} is not the name of a trial thing")
             if not _CERTIFICATE.fullmatch(arn) or place not in arn:
                 raise ValueError(
                     f"{arn!r} is not a certificate in {self.region} of {self.account}"
@@ -75,7 +75,7 @@ class TrialFolder:
         if found and (other := records.difference(found, here, ("account", "region"))):
             raise FleetCloudError(
                 f"the things of {self.path} have {other}",
-                remedy="give the --region and --profile they were made with, or another --out",
+                remedy="pass the --region and --profile they were created with, or another --out",
                 code="record-of-another",
             )
         return found or here

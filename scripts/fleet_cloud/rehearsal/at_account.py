@@ -46,8 +46,8 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         return _clean(context, made)
     if made.path.exists():
         raise FleetCloudError(
-            f"{made.path} names what an earlier rehearsal left in the account",
-            remedy=f"take it away: fleet-cloud rehearse --clean --out {quoting.word(arguments.out)}",
+            f"{made.path} lists what an earlier rehearsal left in the account",
+            remedy=f"remove it: fleet-cloud rehearse --clean --out {quoting.word(arguments.out)}",
             code="rehearsal-unclean",
         )
     configured = configuring.of_image(arguments.config) if arguments.config else None
@@ -86,7 +86,7 @@ def _scenario(arguments: argparse.Namespace, settings: Settings | None) -> Scena
         raise UsageError("--devices is missing", remedy="such as --devices 200")
     if arguments.web is not None and not 0 <= arguments.web <= _LAST_PORT:
         raise UsageError(
-            f"--web {arguments.web} is no port", remedy=f"give one from 0 to {_LAST_PORT}"
+            f"--web {arguments.web} is not a port", remedy=f"pass a port from 0 to {_LAST_PORT}"
         )
     given: str | None = arguments.spread
     scenario = Scenario(
@@ -119,7 +119,7 @@ def _switches(aws: Aws, scenario: Scenario) -> list[sandbox.Switch] | None:
     if {outlook.HALF, outlook.SLOW} & {*scenario.tries}:
         raise UsageError(
             "--try half-quota and --try slow-hook need a sandbox",
-            remedy="leave them out: the simulation in the report has both",
+            remedy="remove them: the simulation in the report has both",
         )
     return None
 
@@ -176,10 +176,10 @@ def _ask(context: Context, account: Account, scenario: Scenario, *, yes: bool) -
         devices * _MESSAGES_EACH * _MESSAGES + minutes * _MINUTES + devices * _HOOK
     ) / 1_000_000
     rows = [
-        ["connections", f"{2 * devices}, of which {devices} stay to the end"],
+        ["connections", f"{2 * devices}, of which {devices} stay until the end"],
         ["provisioning requests", f"{2 * devices} and more, at {scenario.quota:g} a second"],
         ["calls of the hook", f"{devices} and more, each with calls to the registry"],
-        ["things and certificates", f"{devices} each, taken away with {_CALLS_EACH * devices} calls"],
+        ["things and certificates", f"{devices} each, deleted with {_CALLS_EACH * devices} calls"],
         ["at AWS's list prices", f"about ${max(dollars, 0.01):.2f}"],
     ]  # fmt: skip
     question = (
@@ -202,7 +202,7 @@ def _clean(context: Context, made: MadeFile) -> Outcome:
     left = _take_away(aws, aws.account(), made)
     return Outcome(
         data={"dry_run": context.shell.dry_run, "certificates": count, "left": left},
-        lines=[f"{count - left} of {count} certificates are gone, with their things"],
+        lines=[f"{count - left} of {count} certificates were deleted, with their things"],
         status=Exit.FAILED if left else Exit.DONE,
     )
 
@@ -219,7 +219,7 @@ def _outcome(out: Path, summary: report.Report, scenario: Scenario, made: MadeFi
     all_in = isinstance(figures, dict) and figures["in"] == figures["devices"]
     advice = report.advice(scenario.devices, scenario.quota, scenario.spread)
     left = made.path.exists()
-    again = f"something of it is left: fleet-cloud rehearse --clean --out {quoting.word(out)}"
+    again = f"not everything was deleted: fleet-cloud rehearse --clean --out {quoting.word(out)}"
     return Outcome(
         data={**_data(out, summary), "dry_run": False, "left": left},
         lines=[*_lines(out, summary), *([advice] if advice else []), *([again] if left else [])],
@@ -253,5 +253,5 @@ def _lines(out: Path, summary: report.Report) -> list[str]:
             f"  {refusal['request']}: {refusal['said']}, {refusal['count']} times"
             for refusal in figures["refusals"]
         ),
-        f"{out / report.PAGE} has the pictures",
+        f"{out / report.PAGE} has the charts",
     ]

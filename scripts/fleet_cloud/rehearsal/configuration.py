@@ -28,8 +28,8 @@ def of_image(path: Path) -> Settings:
         raise FleetCloudError(error.title, remedy=error.remedy, code=error.code) from error
     if settings.claim is None or settings.provisioning is None:
         raise FleetCloudError(
-            f"{path} has no claim and no template: its devices do not provision",
-            remedy="give the config.yaml of an image: fleet-cloud claim new --image DIR",
+            f"{path} has no claim and no template, so its devices do not provision",
+            remedy="pass the config.yaml of an image: fleet-cloud claim new --image DIR",
             code="configuration",
         )
     return settings

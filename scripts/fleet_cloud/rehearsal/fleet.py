@@ -126,7 +126,7 @@ def allow(devices: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise FleetCloudError(
-            f"{devices} devices take {wanted} open files, and this machine lets a process have {hard}",
+            f"{devices} devices need {wanted} open files, but a process may have {hard} on this machine",
             remedy="type: ulimit -Hn "
             + str(wanted)
             + "   as root before, or run a part on each of several machines: "

@@ -85,7 +85,7 @@ def load(found: Any, where: str) -> Journal:  # noqa: ANN401 - JSON
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FleetCloudError(
             f"{where} is not a report of a rehearsal",
-            remedy="give report.json files that fleet-cloud rehearse wrote, of this version",
+            remedy="pass report.json files that this version of fleet-cloud rehearse wrote",
             code="report-unreadable",
         ) from error
 
@@ -117,7 +117,7 @@ def merged(parts: Sequence[Journal]) -> Journal:
     ):
         raise FleetCloudError(
             "these reports are not the parts of one rehearsal",
-            remedy="give each part once, and parts of the same --devices, --power-on and --quota",
+            remedy="pass each part once, all with the same --devices, --power-on and --quota",
             code="reports-differ",
         )
     began = min(part.began for part in parts)
@@ -152,7 +152,7 @@ def _checked(life: Life) -> Life:
     numbers += [life.requests, life.rejected, life.cuts]
     texts: list[object] = [life.name, life.why]
     if not all(number is None or isinstance(number, int | float) for number in numbers):
-        raise TypeError("a moment that is no number")
+        raise TypeError("a time that is not a number")
     if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a name that is no text")
+        raise TypeError("a name that is not text")
     return life

@@ -48,7 +48,7 @@ class MadeFile:
                 if not line.endswith("}"):
                     continue  # cut off in the middle, and so before its certificate was used
                 raise FleetCloudError(
-                    f"{self.path} is not what a rehearsal wrote",
+                    f"{self.path} was not written by a rehearsal",
                     remedy="choose another --out; its things begin with the serial numbers of the rehearsal",
                     code="record-unreadable",
                 ) from None
@@ -74,7 +74,7 @@ class MadeFile:
             (certificate.identifier, deletion.certificate_commands(aws, certificate))
             for certificate in bare
         ]
-        left = run_all(aws, tasks, "taking away what was made")
+        left = run_all(aws, tasks, "deleting what was created")
         if not left and not aws.shell.dry_run:
             files.remove(self.path)
         return left
@@ -92,7 +92,7 @@ class MadeFile:
                 )
                 for identifier in unknown
             ],
-            "asking which thing each certificate has",
+            "looking up the thing of each certificate",
         )
         for identifier, answer in zip(unknown, answers, strict=True):
             found[identifier] = next(iter(strings(answer, "things")), "")

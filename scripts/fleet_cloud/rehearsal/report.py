@@ -46,8 +46,8 @@ def read(path: Path) -> Journal:
         found = None
     if text is None:
         raise FleetCloudError(
-            f"{path}: there is no such file",
-            remedy=f"give the {DATA} of each part",
+            f"{path} does not exist",
+            remedy=f"pass the {DATA} of each part",
             code="report-missing",
         )
     return journal.load(found, str(path))
@@ -60,4 +60,4 @@ def advice(devices: int, quota: float, given: float) -> str | None:
         return None
     was = spread.duration(round(given)) if given else "none"
     command = f"fleet-cloud config --fleet-size {devices} --quota {quota:g}"
-    return f"a spread that fits is {spread.duration(fits)}, and this was {was}: {command}"
+    return f"the right spread is {spread.duration(fits)}, and this was {was}: {command}"

@@ -112,9 +112,9 @@ def check(scenario: Scenario) -> None:
         UsageError: It makes no sense.
     """
     if not 1 <= scenario.devices <= MOST:
-        raise UsageError(f"--devices {scenario.devices}", remedy=f"give a number from 1 to {MOST}")
+        raise UsageError(f"--devices {scenario.devices}", remedy=f"pass a number from 1 to {MOST}")
     if not scenario.quota > 0 or math.isinf(scenario.quota):
-        raise UsageError(f"--quota {scenario.quota} is no rate", remedy="such as --quota 10")
+        raise UsageError(f"--quota {scenario.quota} is not a rate", remedy="such as --quota 10")
     if not scenario.limit > 0 or math.isinf(scenario.limit):
         raise UsageError(
             f"--max-minutes {scenario.limit / 60:g}", remedy="such as --max-minutes 60"
@@ -122,11 +122,11 @@ def check(scenario: Scenario) -> None:
     if scenario.power_on not in _POWER and times.seconds(scenario.power_on) is None:
         raise UsageError(
             f"--power-on {scenario.power_on!r}",
-            remedy="give at-once, rolling, or a while such as 10m",
+            remedy="use at-once, rolling, or a duration such as 10m",
         )
     if not _PREFIX.fullmatch(scenario.prefix):
         raise UsageError(
-            f"--serial-prefix {scenario.prefix!r}", remedy="take letters, digits, _ and -"
+            f"--serial-prefix {scenario.prefix!r}", remedy="use letters, digits, _ and -"
         )
     part, parts = scenario.shard
     if not 1 <= part <= parts <= scenario.devices:

@@ -106,7 +106,7 @@ def served(board: Board, port: int) -> Iterator[str]:
     except OSError as error:
         raise FleetCloudError(
             f"--web {port}: {error.strerror}",
-            remedy="give another port, or 0 for a free one",
+            remedy="pass another port, or 0 for a free one",
             code="port-taken",
         ) from error
     server.daemon_threads = True

@@ -138,7 +138,7 @@ def test_from_up_to_a_program_and_down_again(
         (["--credentials", "a.b=arn:aws:iam::123456789012:role/x"], "is neither"),
         (["--credentials", "logs=role"], "names no role"),
         (["--credentials-policy", "/nowhere"], "no such file"),
-        (["--no-credentials", "--credentials", "x"], "give one of them"),
+        (["--no-credentials", "--credentials", "x"], "pass only one of them"),
     ],
 )
 def test_flags_that_cannot_be_meant(fleet_cloud: FleetCloud, words: list[str], said: str) -> None:

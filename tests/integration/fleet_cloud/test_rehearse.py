@@ -215,7 +215,7 @@ def test_an_account_is_asked_for_with_what_it_costs(
     words = ("rehearse", "--devices", "3", "--spread", "0", "--ca-file", sandbox.ca_file)
     where = ("--name", fleet, "--endpoint-url", account, "--out", tmp_path / "out")
     done = fleet_cloud(*words, *where, status=1)
-    assert "Nobody is there to answer" in done.stderr
+    assert "There is no terminal to answer" in done.stderr
     for said in ("connections", "6, of which 3 stay", "calls of the hook", "list prices", "$0.01"):
         assert said in done.stderr
     assert left(sandbox) == before

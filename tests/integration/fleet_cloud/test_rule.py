@@ -31,7 +31,7 @@ def test_a_reading_arrives_and_everything_is_taken_away_again(
     changed = answer(fleet_cloud(*up, "--topic", "dt/+/system", "--json"))["resources"]
     assert [each["kind"] for each in changed if each["state"] == "updated"] == ["topic rule"]
     again = fleet_cloud(*up, "--topic", "dt/+/system")
-    assert again.stdout.splitlines()[-1] == "nothing to do: all of it is there"
+    assert again.stdout.splitlines()[-1] == "nothing to do: everything exists"
 
     sqs = aws_client(sandbox, "sqs")
     queue = sqs.create_queue(QueueName=sns)["QueueUrl"]

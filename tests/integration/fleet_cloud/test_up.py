@@ -45,7 +45,7 @@ def test_printed_script_sets_up_what_up_then_keeps_finishes_and_compares(
         iot.describe_provisioning_template(templateName="bikes")
     by_hand(script)
     again = fleet_cloud(*up)
-    assert again.stdout.splitlines()[-1] == "nothing to do: all of it is there"
+    assert again.stdout.splitlines()[-1] == "nothing to do: everything exists"
 
     # An earlier run that did not get far, and somebody's change by hand.
     iot.delete_provisioning_template(templateName="bikes")

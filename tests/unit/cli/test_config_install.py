@@ -97,7 +97,7 @@ def test_a_group_of_no_possible_number_is_none(
 ) -> None:
     (root / "etc/group").write_text(f"_fleet-agent:x:{number}:\n")
     assert install(image, root) == 0
-    assert "root:root until _fleet-agent is there" in capsys.readouterr().out
+    assert "root:root until _fleet-agent exists" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["_fleet-agent:x\n", None])
@@ -125,7 +125,7 @@ def test_without_the_group_it_is_roots_until_the_first_boot(
     (root / "etc/group").write_text("root:x:0:\n")
     assert install(image, root) == 0
     reported = capsys.readouterr()
-    assert "root:root until _fleet-agent is there, at boot" in reported.out
+    assert "root:root until _fleet-agent exists, at boot" in reported.out
     assert reported.err == ""
     assert (root / HOME / "claim/claim.private.pem.key").stat().st_gid == os.getegid()
 

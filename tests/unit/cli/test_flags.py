@@ -21,5 +21,5 @@ def test_what_stands_in_the_place_of_a_flags_file_is_the_users_own(
     error = caught.value
     assert (error.exit_status, error.code) == (Exit.CANNOT_WRITE, "file-not-written")
     assert str(tmp_path / place) in error.title
-    assert error.remedy.startswith("Give --token-file a file, no link")
+    assert error.remedy.startswith("Pass --token-file a file, not a link")
     assert (tmp_path / "file").read_text() == "mine"

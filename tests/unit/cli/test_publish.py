@@ -133,8 +133,8 @@ def test_without_the_right(bench: Bench, publish: Publish) -> None:
     ("words", "title"),
     [
         ((), "There is no payload."),
-        (("dt/x",), "'dt/x' alone may be a topic or a text."),
-        (("a", "b", "--file", "c"), "There is a PAYLOAD and a --file."),
+        (("dt/x",), "'dt/x' alone could be a topic or the payload."),
+        (("a", "b", "--file", "c"), "There are both a PAYLOAD and --file."),
         (("--file", "/nowhere"), "Cannot read /nowhere"),
         (("dt/+/x", "1"), "wildcard"),
         (("1", "--expires", "soon"), "write a whole number and a unit"),
@@ -168,7 +168,7 @@ def test_no_agent(tmp_path: Path) -> None:
         [COMMAND, "publish", "1", "--runtime-dir", tmp_path], capture_output=True, check=False
     )
     assert done.returncode == 69
-    assert b"No agent listens on" in done.stderr
+    assert b"No agent is listening on" in done.stderr
 
 
 def test_it_loads_no_sdk_and_no_yaml(bench: Bench) -> None:

@@ -197,7 +197,7 @@ def test_parameters_that_bulk_did_not_write_are_told(tmp_path: Path) -> None:
     folder = BulkFolder(tmp_path)
     folder.make()
     folder.parameters("bin-1.jsonl").write_text('{"ThingName": ["bin-1"]}')
-    with pytest.raises(FleetCloudError, match="is not what bulk wrote"):
+    with pytest.raises(FleetCloudError, match="was not written by bulk"):
         layout.made(folder, "bin-1.jsonl")
 
 

@@ -26,7 +26,7 @@ def test_claim_is_picked_by_the_beginning_of_its_id_once() -> None:
 
 @pytest.mark.parametrize("given", ["abcdef0", "9999", "", "000000"])
 def test_beginning_of_no_id_or_several_is_refused(given: str) -> None:
-    with pytest.raises(UsageError, match="is not the beginning of one claim"):
+    with pytest.raises(UsageError, match="does not identify one claim"):
         claims.pick(CLAIMS, [given])
 
 

@@ -151,7 +151,7 @@ def test_a_name_that_no_file_can_have(capsys: pytest.CaptureFixture[str]) -> Non
         "eu-west-1",
     )
     assert main(words) == 1
-    assert "cannot be looked at: File name too long" in capsys.readouterr().err
+    assert "cannot be read: File name too long" in capsys.readouterr().err
 
 
 def test_operator_policy_for_an_account_asks_nobody(run: Run, programs: Programs) -> None:
@@ -187,7 +187,7 @@ def test_template_file_that_cannot_be_one_is_told_with_all_its_faults(
         "fleet-cloud: --template-file body.json cannot be a fleet's template:",
         "    section 'Outputs' is not one of DeviceConfiguration, Mappings, Parameters, Resources",
         "    Resources: must have at least a certificate",
-        "  next: put that right; AWS has not been asked yet",
+        "  next: correct that; nothing was sent to AWS yet",
     ]
     (tmp_path / "body.json").write_text("{}")
     done = run("up", "--template-file", "body.json")
@@ -247,7 +247,7 @@ def test_failed_call_is_shown_with_command_words_cause_and_next_step(
         "fleet-cloud: aws sts get-caller-identity failed",
         "  command: aws sts get-caller-identity --region eu-west-1 --output json",
         "  it said: Unable to locate credentials",
-        "  likely cause: there are no AWS credentials here",
+        "  likely cause: no AWS credentials were found",
         "  next: type: aws configure   (or aws configure sso, or choose a profile with --profile NAME)",
     ]
     asked_json = run("--json", "up")

@@ -73,14 +73,14 @@ def test_nothing_half_written_stays_behind(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_is_told_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FleetCloudError, match=r"file/sub cannot be made"):
+    with pytest.raises(FleetCloudError, match=r"file/sub cannot be created"):
         files.make_folder(tmp_path / "file" / "sub", 0o700)
 
 
 def test_fifo_is_not_waited_for_unless_somebody_writes_to_it(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with pytest.raises(FleetCloudError, match="a FIFO, and nobody writes to it"):
+    with pytest.raises(FleetCloudError, match="a FIFO, and no program writes to it"):
         files.read(fifo)
     # As a shell's <(command) is: open before, and written to later.
     with subprocess.Popen(

@@ -188,11 +188,11 @@ def test_list_is_read_without_remarks_and_doubles(tmp_path: Path) -> None:
     [
         ("A-1,A-2", "comma"),
         ("A-1;A-2", "semicolon"),
-        ("A-1  # the first", "remark"),
-        ("A-1#first", "remark"),
+        ("A-1  # the first", "comment"),
+        ("A-1#first", "comment"),
         ('"A-1"', "quote"),
         ("A-1\tA-2", "tab"),
-        ("A-1 A-2", "blank"),
+        ("A-1 A-2", "space"),
         ("A-1\x1b[2J", "control character"),
     ],
 )
@@ -218,9 +218,9 @@ def test_list_from_windows_is_read_as_it_is_meant(tmp_path: Path, encoding: str)
 def test_rules_that_are_none_are_refused(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("# none\n")
-    with pytest.raises(UsageError, match="names no serial"):
+    with pytest.raises(UsageError, match="contains no serial"):
         serials.read_rules(empty, None)
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="does not exist"):
         serials.read_rules(tmp_path / "nope", None)
     with pytest.raises(UsageError, match="not a regular expression"):
         serials.read_rules(None, "A-[")

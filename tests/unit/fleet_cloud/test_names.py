@@ -34,5 +34,5 @@ def test_account_and_partition_come_from_the_callers_arn() -> None:
 
 
 def test_answer_that_is_no_arn_is_told() -> None:
-    with pytest.raises(FleetCloudError, match="gave no ARN"):
+    with pytest.raises(FleetCloudError, match="which is not an ARN"):
         Account.of_caller("me", "eu-west-1")

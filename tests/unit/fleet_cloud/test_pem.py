@@ -43,7 +43,7 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "-inform DER",
     ),
     "UTF-16": (lambda text: text.decode().encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
-    "Latin 1": (lambda text: b"\xe9\n" + text, "no text in UTF-8", "UTF-8"),
+    "Latin 1": (lambda text: b"\xe9\n" + text, "not text in UTF-8", "UTF-8"),
     "literal line breaks": (
         lambda text: text.replace(b"\n", rb"\n"),
         r"written as \n",
@@ -59,8 +59,8 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "PKCS#7",
         "openssl pkcs7",
     ),
-    "cut off": (lambda text: text[:200], "cut off", "get it again"),
-    "damaged": (lambda text: text[:100] + b"!" + text[101:], "damaged", "get it again"),
+    "cut off": (lambda text: text[:200], "truncated", "download it again"),
+    "damaged": (lambda text: text[:100] + b"!" + text[101:], "damaged", "download it again"),
     "nothing": (lambda _: b"", "no certificate", "BEGIN CERTIFICATE"),
 }
 
@@ -91,7 +91,7 @@ def test_private_key_in_a_ca_file_is_refused_and_not_shown(
 ) -> None:
     path = tmp_path / "both.pem"
     path.write_bytes(b"".join(pair))
-    with pytest.raises(FleetCloudError, match="holds a private key") as refused:
+    with pytest.raises(FleetCloudError, match="contains a private key") as refused:
         pem.certificates(path, "--ca-file")
     assert pair[1].decode().splitlines()[1] not in str(refused.value) + refused.value.remedy
 
@@ -107,7 +107,7 @@ def test_command_that_is_named_converts_the_file(
     path.write_bytes(change(pair[0]))
     with pytest.raises(FleetCloudError) as refused:
         pem.certificates(path, "--ca-file")
-    command = refused.value.remedy.removeprefix("type: ").partition("   and take")[0]
+    command = refused.value.remedy.removeprefix("type: ").partition("   and use")[0]
     subprocess.run(["sh", "-ec", command], check=True, capture_output=True)
     words = shlex.split(command)
     new = Path(words[words.index("-out") + 1] if "-out" in words else words[-1])
@@ -123,14 +123,14 @@ KEYS: dict[str, tuple[Change, str, str]] = {
     "public": (
         lambda text: run("openssl", "pkey", "-pubout", stdin=text),
         "a public key",
-        "put the",
+        "replace it by the",
     ),
     "literal line breaks": (
         lambda text: text.replace(b"\n", rb"\n"),
         r"written as \n",
         "printf %b",
     ),
-    "nothing": (lambda _: b"x", "no private key", "put the key there"),
+    "nothing": (lambda _: b"x", "no private key", "replace it by the key"),
 }
 
 

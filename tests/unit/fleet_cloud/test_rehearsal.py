@@ -215,7 +215,7 @@ def test_what_was_made_is_known_after_a_cut_in_the_middle_of_a_line(tmp_path: Pa
 def test_what_somebody_else_wrote_is_not_taken_for_it(tmp_path: Path) -> None:
     made = MadeFile(tmp_path)
     made.path.write_text('{"other": 1}\n')
-    with pytest.raises(FleetCloudError, match="is not what a rehearsal wrote"):
+    with pytest.raises(FleetCloudError, match="was not written by a rehearsal"):
         made.read()
 
 

@@ -97,7 +97,7 @@ def test_missing_program_is_told_with_what_to_install(monkeypatch: pytest.Monkey
 def test_certificate_that_is_cut_off_is_told(tmp_path: Path) -> None:
     path = tmp_path / "c.pem"
     for pem in ("", "-----BEGIN CERTIFICATE-----\nMIIB", "x\ny"):
-        with pytest.raises(FleetCloudError, match="holds no whole certificate"):
+        with pytest.raises(FleetCloudError, match="contains no complete certificate"):
             openssl.certificate_id(pem, path)
 
 

@@ -121,7 +121,7 @@ def test_terminated_again_and_again_is_one_line(tmp_path: Path, root_dir: Path) 
         assert running.stderr
         said = running.stderr.read()
     assert running.returncode == 130
-    assert said == "\nfleet-cloud: interrupted; run it again to go on\n"
+    assert said == "\nfleet-cloud: interrupted; run it again to continue\n"
 
 
 def test_bytes_that_are_no_text_are_refused_by_name(run: Run) -> None:

@@ -30,8 +30,8 @@ def test_own_template_that_is_right_has_no_problems() -> None:
         ("[]", "not a JSON object"),
         ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"a": 1, "a": 2}', "'a' stands twice"),
-        (json.dumps({"a": "x" * 10240}), "AWS takes 10240"),
+        ('{"a": 1, "a": 2}', "'a' appears twice"),
+        (json.dumps({"a": "x" * 10240}), "AWS allows 10240"),
     ],
 )
 def test_text_that_cannot_be_a_body_is_told(text: str, words: str) -> None:

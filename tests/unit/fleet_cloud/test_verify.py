@@ -25,7 +25,7 @@ def registered(thing: str) -> Registered:
     [
         (
             Takeover(taken=None, said="403: no"),
-            "does not take over a device that is there: 403: no",
+            "does not take over an existing device: 403: no",
         ),
         (Takeover(taken=registered("van-1")), "becomes that device: van-1"),
         (Takeover(taken=registered("van-1-2")), "became another thing, van-1-2"),

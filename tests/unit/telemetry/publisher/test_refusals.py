@@ -168,7 +168,7 @@ def test_no_policy_statement_is_offered_for_a_topic_that_a_stranger_chose(
         (177, "PUBACK 177"),
         (UNKNOWN, "does not know"),
         # No acknowledgement in time.
-        (None, "No acknowledgement.*30 s.*large packets"),
+        (None, "was not acknowledged.*30 s.*large packets"),
     ],
 )
 def test_a_failure_that_may_pass_is_reported_and_the_reading_sent_again_after_a_pause(
