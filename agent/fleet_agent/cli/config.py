@@ -1,6 +1,7 @@
 """``fleet-agent config``: check the configuration, show what comes of it, its schema, and put it into an image."""
 
 import argparse
+import functools
 import json
 import os
 from pathlib import Path
@@ -71,15 +72,20 @@ def run(arguments: argparse.Namespace) -> Outcome:
 def _check(arguments: argparse.Namespace) -> Outcome:
     from fleet_agent.config.paths import config_file, configuration_files
 
-    settings = flags.settings(arguments)
+    load = functools.partial(flags.settings, arguments)
     path, _ = config_file(arguments.config, os.environ)
-    read = [str(file) for file in configuration_files(path) if file.exists()]
+    kept = None
     if arguments.keep:
         from fleet_agent.config import checked
 
-        checked.keep(path, settings)
+        kept = str(checked.keep(path, load))
+    else:
+        load()
+    read = [str(file) for file in configuration_files(path) if file.exists()]
     lines = [f"{file}: ok" for file in read] or ["flags: ok"]
-    return Outcome(data={"valid": True, "files": read}, lines=lines)
+    if kept:
+        lines.append(f"kept for the next start: {kept}")
+    return Outcome(data={"valid": True, "files": read, "kept": kept}, lines=lines)
 
 
 def _show(arguments: argparse.Namespace) -> Outcome:

@@ -13,7 +13,7 @@ import os
 import pickle
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -32,30 +32,41 @@ _SUM = 8  # hexadecimal digits of the CRC that the file begins with
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def keep(path: Path, settings: Settings) -> Path:
+def keep(path: Path, load: Callable[[], Settings]) -> Path:
     """Keeps the settings for the next start, and returns the file they are in.
 
     Args:
         path: The configuration file.
-        settings: What ``load`` made of it, without flags.
+        load: Makes settings of it, without flags.
 
     Raises:
-        UsageError: Others than this user can write the configuration.
+        AgentError: It cannot be loaded.
+        UsageError: Others than this user can write the configuration, or somebody has just done so.
         StateDirectoryError: The file cannot be written.
     """
-    mode, group = _rights(path)
+    settings = load()
+    mode, group = _rights(path, os.geteuid())
     code = {name: _stamp(name) for name in _code()}
     head = json.dumps({"origin": _origin(path), "code": code}).encode()
+    # What was loaded may not be what has been read just now, and would then count until the next change.
+    if load() != settings:
+        raise UsageError(
+            "The result is not kept: the configuration has changed meanwhile.",
+            remedy="Run this again.",
+            code="not-kept",
+        )
     rest = head + b"\n" + pickle.dumps(settings)
     kept = Path(f"{path}{SUFFIX}")
-    files.write(kept, _sum(rest) + rest, mode)
-    with pinned(kept) as safe:
+    # Shown to a group only once it is the right one, which not everybody may give.
+    files.write(kept, _sum(rest) + rest, mode & ~stat.S_IRGRP)
+    with pinned(kept) as safe, contextlib.suppress(PermissionError):
         os.chown(safe, -1, group, follow_symlinks=False)
+        safe.chmod(mode)
     return kept
 
 
 def recall(path: Path) -> Settings | None:
-    """Returns the settings that were kept; None: there are none, or something has changed since."""
+    """Returns the settings that were kept; None: there are none to be trusted, or something has changed since."""
     try:
         trust = functools.partial(_ensure_owner, path.stat().st_uid)
         data = read_bytes(Path(f"{path}{SUFFIX}"), MAX_BYTES, trust)
@@ -83,15 +94,17 @@ def ask_service(path: Path | None, environment: Mapping[str, str]) -> None:
     """
     folder = environment.get("RUNTIME_DIRECTORY")
     if folder and path == Path(CONFIG_FILE):
-        # Without it the next start checks again.
-        with contextlib.suppress(StateDirectoryError):
+        # Without it the next start checks again. Where root would keep nothing, it need not try.
+        with contextlib.suppress(UsageError, OSError, StateDirectoryError):
+            _rights(path, 0)
             files.write(Path(folder.split(":")[0]) / MARK, b"", 0o644, durable=False)
 
 
 def _origin(path: Path) -> dict[str, object]:
     """All that settings come from, but for the code that reads them."""
     return {
-        "agent": __version__,
+        # Of one version there may be two with other code, as in a checkout.
+        "agent": [__version__, __file__],
         "python": sys.version,
         # Relative paths in it start there.
         "folder": os.path.abspath(path.parent),  # noqa: PTH100 - in each start: links stay
@@ -124,16 +137,17 @@ def _sum(data: bytes) -> bytes:
 
 
 def _ensure_owner(owner: int, descriptor: int) -> None:
+    """Unlike a configuration, a pickle is code for whoever opens it: only root's and one's own is opened."""
     found = os.fstat(descriptor)
-    if found.st_uid != owner or found.st_mode & _OTHERS_WRITE:
+    is_trusted = found.st_uid == owner and owner in (0, os.geteuid())
+    if not is_trusted or found.st_mode & _OTHERS_WRITE:
         raise PermissionError
 
 
-def _rights(path: Path) -> tuple[int, int]:
-    """Mode and group for a file that must not show more than any part of the configuration does."""
+def _rights(path: Path, user: int) -> tuple[int, int]:
+    """Mode and group for a file of this user's that must not show more than any part of the configuration does."""
     mode = 0o644
-    user = os.geteuid()
-    group = path.stat().st_gid
+    groups = set()
     for part in (path.parent, *configuration_files(path)):
         found = part.stat()
         if found.st_uid != user or found.st_mode & _OTHERS_WRITE:
@@ -145,6 +159,8 @@ def _rights(path: Path) -> tuple[int, int]:
         if part == path.parent:
             continue
         mode &= found.st_mode
-        if found.st_gid != group:
-            mode &= ~stat.S_IRGRP
-    return mode, group
+        if not found.st_mode & stat.S_IROTH:
+            groups.add(found.st_gid)
+    if len(groups) > 1:
+        mode &= ~stat.S_IRGRP
+    return mode, max(groups, default=path.stat().st_gid)

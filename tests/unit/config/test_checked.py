@@ -10,6 +10,7 @@ import pytest
 
 from fleet_agent.cli import main, run
 from fleet_agent.config import checked
+from fleet_agent.config.settings import Settings
 from fleet_agent.errors import UsageError
 from support.configurations import Folder
 
@@ -24,6 +25,18 @@ def kept(folder: Folder) -> Path:
     folder.write("port: 443\n", "config.d/a.yaml").chmod(0o644)
     assert main(["config", "check", "--keep", "--config", str(folder.file)]) == 0
     return folder.path / "config.yaml.checked"
+
+
+def test_who_asks_is_shown_where_it_is_kept(
+    folder: Folder, kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    words = ["config", "check", "--config", str(folder.file)]
+    assert main([*words, "--keep"]) == 0
+    assert f"kept for the next start: {kept}" in capsys.readouterr().out
+    for more, expected in (["--keep"], str(kept)), ([], None):
+        assert main([*words, *more, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["kept"] == expected
 
 
 def test_what_is_recalled_is_what_loading_gives(folder: Folder, kept: Path) -> None:
@@ -95,9 +108,9 @@ def test_another_version_is_not_recalled(
 def test_nobody_but_the_owner_is_believed(folder: Folder, kept: Path) -> None:
     os.chown(kept, 12345, 12345)
     assert checked.recall(folder.file) is None
-    # All of it another user's: it is that user's configuration.
+    # Root may take that user's configuration, but not run that user's code.
     os.chown(folder.file, 12345, 12345)
-    assert checked.recall(folder.file) is not None
+    assert checked.recall(folder.file) is None
 
 
 def test_a_pickle_of_another_user_is_never_opened(folder: Folder, kept: Path) -> None:
@@ -125,28 +138,87 @@ def test_it_is_kept_only_where_nobody_else_can_write(
     kept.unlink()
     (folder.path / part).chmod(0o775)
     with pytest.raises(UsageError, match="or others can write it"):
-        checked.keep(folder.file, folder.load())
+        checked.keep(folder.file, folder.load)
     assert not kept.exists()
 
 
 def test_it_shows_no_more_than_the_configuration(folder: Folder, kept: Path) -> None:
     assert kept.stat().st_mode & 0o777 == 0o644
     (folder.path / "config.d/a.yaml").chmod(0o600)
-    checked.keep(folder.file, folder.load())
+    checked.keep(folder.file, folder.load)
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_it_has_the_group_of_the_configuration(folder: Folder, kept: Path) -> None:
-    drop_in = folder.path / "config.d/a.yaml"
-    for file in (folder.file, drop_in):
-        os.chown(file, 0, 54321)
-        file.chmod(0o640)
-    checked.keep(folder.file, folder.load())
-    assert (kept.stat().st_gid, kept.stat().st_mode & 0o777) == (54321, 0o640)
-    os.chown(drop_in, 0, 0)
-    checked.keep(folder.file, folder.load())
-    assert kept.stat().st_mode & 0o777 == 0o600
+@pytest.mark.parametrize(
+    ("file", "drop_in", "expected"),
+    [
+        ((54321, 0o640), (54321, 0o640), (54321, 0o640)),
+        # Everybody's shows the group nothing that it may not see.
+        ((54321, 0o640), (0, 0o644), (54321, 0o640)),
+        ((0, 0o644), (54321, 0o640), (54321, 0o640)),
+        ((54321, 0o640), (0, 0o600), (54321, 0o600)),
+        ((54321, 0o640), (54322, 0o640), (54322, 0o600)),
+    ],
+)
+def test_it_is_shown_to_those_who_may_read_all_of_the_configuration(
+    folder: Folder,
+    kept: Path,
+    file: tuple[int, int],
+    drop_in: tuple[int, int],
+    expected: tuple[int, int],
+) -> None:
+    for path, (group, mode) in (folder.file, file), (folder.path / "config.d/a.yaml", drop_in):
+        os.chown(path, 0, group)
+        path.chmod(mode)
+    checked.keep(folder.file, folder.load)
+    assert (kept.stat().st_gid, kept.stat().st_mode & 0o777) == expected
+
+
+def test_what_changes_while_it_is_checked_is_not_kept(folder: Folder, kept: Path) -> None:
+    kept.unlink()
+
+    def load() -> Settings:
+        settings = folder.load()
+        folder.write(TEXT.replace("90s", "80s"))
+        return settings
+
+    with pytest.raises(UsageError, match="has changed meanwhile"):
+        checked.keep(folder.file, load)
+    assert not kept.exists()
+
+
+def test_it_is_not_for_the_code_of_another_checkout(
+    folder: Folder, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept.is_file()
+    monkeypatch.setattr(checked, "__file__", "/another/checkout/checked.py")
+    assert checked.recall(folder.file) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root's configuration")
+def test_the_service_is_asked_only_for_what_root_will_keep(
+    folder: Folder, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked, "CONFIG_FILE", str(folder.file))
+    runtime = folder.path / "run"
+    runtime.mkdir()
+    mark = runtime / checked.MARK
+
+    def ask() -> bool:
+        mark.unlink(missing_ok=True)
+        checked.ask_service(folder.file, {"RUNTIME_DIRECTORY": str(runtime)})
+        return mark.exists()
+
+    assert kept.is_file()
+    assert ask()
+    folder.path.chmod(0o775)
+    assert not ask()
+    folder.path.chmod(0o755)
+    os.chown(folder.file, 12345, -1)
+    assert not ask()
+    folder.file.unlink()
+    assert not ask()
 
 
 def test_the_daemon_recalls_it_for_the_configuration_alone(folder: Folder, kept: Path) -> None:
