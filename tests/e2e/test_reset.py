@@ -129,6 +129,16 @@ def test_a_running_agent_is_not_reset(agent: Agent) -> None:
     assert agent.current_id() is not None
 
 
+@pytest.mark.parametrize("name", ["credentials/mine", "credentials", "notes"])
+def test_the_folder_of_somebody_else_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "theirs" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("[default]\n")
+    done = run_command("reset", "--json", "--yes", "--state-dir", tmp_path / "theirs")
+    assert done.status == (0 if name == "notes" else 78)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
 def test_nothing_there_is_nothing_made(tmp_path: Path) -> None:
     done = run_command("reset", "--json", "--yes", "--state-dir", tmp_path / "state")
     assert done.status == 0

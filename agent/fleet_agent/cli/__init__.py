@@ -39,9 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         if (known := _known(error)) is None:
             raise
         status = _report(known, as_json="--json" in words)
-    finally:
-        whole = streams.finish()
-    return status if whole else status or _UNWRITTEN
+    return status
 
 
 def _run(words: list[str]) -> int:

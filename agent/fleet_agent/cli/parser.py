@@ -83,12 +83,11 @@ def parse(words: list[str]) -> argparse.Namespace:
     verb = words[0] if words else None
     arguments, unknown = command_line(verb).parse_known_args(words)
     if unknown:
-        # One alone, and without a value: that may be a password.
+        # Without its value, which may be a password.
         name = unknown[0].partition("=")[0]
-        program = f"{PROGRAM} {verb}" if verb in VERBS else PROGRAM
-        raise UsageError(
-            f"Unrecognized argument: {name}.", remedy=f"See {program} --help", code="usage"
-        )
+        which = f"{verb} " if verb in VERBS else ""
+        remedy = f"See {PROGRAM} {which}--help"
+        raise UsageError(f"Unrecognized argument: {name}.", remedy=remedy, code="usage")
     return arguments
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from fleet_agent import pasted
 from fleet_agent.cli import agent_socket, flags
 from fleet_agent.cli.outcome import Outcome
-from fleet_agent.clock import SystemClock
 from fleet_agent.config.units import parse_duration
 from fleet_agent.errors import (
     AgentError,
@@ -175,18 +174,16 @@ def _no_json(word: str) -> None:
 
 
 def _read(name: str, seconds: float | None) -> bytes:
-    """Reads a file, or a pipe for as long as it is waited for."""
-    clock = SystemClock()
-    until = clock.monotonic() + (seconds or 0)
+    """Reads a file, or a pipe, each piece of which is waited for."""
     found = b""
     try:
         # Not to wait here for whoever writes into a pipe.
         with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:  # noqa: PTH123
             while len(found) <= MAX_PAYLOAD:
-                left = seconds and max(0, until - clock.monotonic())
-                if not select.select([file], [], [], left)[0]:
-                    title = f"Nobody writes into {name}, or not to its end."
-                    raise _timed_out(title, "Start what writes there, or raise --timeout.")
+                if not select.select([file], [], [], seconds)[0]:
+                    raise _timed_out(
+                        f"Nobody writes into {name}.", "Start what does, or raise --timeout."
+                    )
                 if not (piece := file.read(MAX_PAYLOAD)):
                     break
                 found += piece

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from fleet_agent.daemon.start_options import StartOptions
-from fleet_agent.process import log, streams
+from fleet_agent.process import log
 from fleet_agent.process.listeners import Listeners
 from fleet_agent.process.log import Moment
 from fleet_agent.process.mailbox import Mailbox, hold_requests, hold_stops
@@ -98,7 +98,6 @@ def reexecute(
     lock.hand_over(environment)
     listeners.hand_over(environment)
     logging.shutdown()
-    streams.finish()
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

@@ -89,6 +89,6 @@ def _number(store: Store) -> int | None:
 def _key_of(store: Store, number: int, *, was_made: bool) -> FactoryKey:
     from fleet_agent.credentials import keys
 
-    public = keys.public_key_of_key(store.key(number), f"generation {number}")
+    public = keys.public_key_of_key(store.key(number), str(store.folder(number)))
     digest = hashlib.sha256(public).hexdigest()
     return FactoryKey(public_key_hash=digest, generation=number, was_made=was_made)

@@ -11,7 +11,7 @@ from fleet_agent.clock import SystemClock
 from fleet_agent.credentials.model import Credential, Event, HardwareToken
 from fleet_agent.credentials.store import Store
 from fleet_agent.device import fingerprint
-from fleet_agent.errors import AgentError, StateDirectoryError
+from fleet_agent.errors import STATE_DAMAGED, AgentError, StateDamagedError, StateDirectoryError
 from fleet_agent.record import record
 from fleet_agent.statedir.contents import CONTENTS, Kind, patterns
 from fleet_agent.statedir.lock import take_lock
@@ -57,7 +57,7 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     """Says what is there and what would go.
 
     Raises:
-        StateDirectoryError: It cannot be read.
+        StateDirectoryError: It cannot be read, or is not the agent's.
     """
     store = Store(state_dir, SystemClock())
     credential = None
@@ -74,6 +74,14 @@ def look(state_dir: Path, runtime_dir: Path, *, keep_queue: bool, for_image: boo
     # A copied ledger names another device's certificates.
     if for_image or original:
         names += patterns(Kind.LEDGER)
+    for name in files.names(state_dir / "credentials"):
+        # Generations, what is half written, and which one is in use.
+        if not fnmatch.fnmatch(name, "[.0-9]*") and name != "current":
+            raise StateDamagedError(
+                f"{state_dir}/credentials contains {name}, which is not the agent's.",
+                remedy="Name the agent's state directory: --state-dir, or state_dir.",
+                code=STATE_DAMAGED,
+            )
     there = files.names(state_dir)
     paths = [state_dir / each for name in names for each in fnmatch.filter(sorted(there), name)]
     paths += [path for name in _SHOWN if os.path.lexists(path := runtime_dir / name)]
@@ -110,8 +118,12 @@ def reset(
     if not state_dir.exists():
         return look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
     become_owner(state_dir)
-    take_lock(state_dir)
     found = look(state_dir, runtime_dir, keep_queue=keep_queue, for_image=for_image)
+    is_used = found.has_identity or files.is_there(state_dir / "lock")
+    # A folder of somebody else's stays as it is.
+    if not (is_used or found.remove or tokens):
+        return found
+    take_lock(state_dir)
     store = Store(state_dir, SystemClock(), *tokens)
     store.disown()
     store.destroy_hardware_keys()

@@ -21,12 +21,10 @@ def prepare() -> None:
     codecs.register_error(_ERRORS, _spelled)
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-        # Whoever has it too may have made it not block; Python reads nothing then, and writes a part.
-        with contextlib.suppress(OSError):
+            # Whoever has it too may have made it not block; Python reads nothing then, and writes a part.
             os.set_blocking(number, True)
+        except OSError:  # closed
+            os.open(os.devnull, os.O_RDWR)
         stream = getattr(sys, name)
         if stream is None:
             found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
@@ -71,18 +69,6 @@ def read_line() -> str:
         return sys.stdin.readline().strip()
     except (OSError, ValueError):
         return ""
-
-
-def finish() -> bool:
-    """Writes out what is left; returns whether all that was printed went out."""
-    whole = True
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            _drop(stream)
-            whole = whole and stream is not sys.stdout
-    return whole
 
 
 def can_show(text: str) -> bool:
