@@ -179,6 +179,7 @@ class _Connection:
         self._lingering = lingering
         self._is_open = True
         self._is_last = False  # no request follows the one being answered
+        self._is_ended = False  # nothing comes after what came
         self._came = bytearray()
         self._leaving = b""  # the rest of an answer that the client has not taken yet
         self._cancel: Cancel | None = None
@@ -208,6 +209,11 @@ class _Connection:
             return
         except OSError:
             data = b""
+        if not data and self.is_waiting:
+            # It may have closed the side alone that it sends on.
+            self._is_ended = True
+            self._mailbox.unwatch(self._client.fileno())
+            return
         if not data:
             self.close()
             return
@@ -231,6 +237,8 @@ class _Connection:
         if self.is_waiting:
             if len(self._came) > LARGEST:
                 self.close()
+        elif self._is_ended:
+            self.close()
         elif len(self._came) > LARGEST:
             self._refuse(
                 _TOO_LARGE, "too-large", f"The head of a request may have at most {LARGEST} bytes."
@@ -304,7 +312,8 @@ class _Connection:
             self._leave()
             self._lingering.send_last(self._client, b"")
             return
-        self._mailbox.watch(self._client.fileno(), self._read)
+        if not self._is_ended:
+            self._mailbox.watch(self._client.fileno(), self._read)
         self.is_waiting = False
         self._next()
 
