@@ -64,8 +64,12 @@ def reported(action: str, path: Path, *, reads: bool = False) -> Iterator[Path]:
 def out_of_the_way(path: Path) -> str:
     """What to type where something stands that the agent has not put there, at the end of a path or on the way."""
     wrong = next((part for part in reversed(path.parents) if not part.is_dir()), path)
-    move = move_aside(wrong)
-    return f"See what is there (ls -ld), then: {move}; or choose another place with --state-dir or state_dir."
+    # Elsewhere than beside the agent's lock it may be the system's own, such as /dev/null.
+    is_ours = wrong.name == "lock" or any((at / "lock").is_file() for at in wrong.parents[:3])
+    move = f"then: {move_aside(wrong)}; or" if is_ours else "and"
+    return (
+        f"See what is there (ls -ld), {move} choose another place with --state-dir or state_dir."
+    )
 
 
 def move_aside(path: Path) -> str:

@@ -310,3 +310,16 @@ def test_a_claim_that_nobody_writes_to_is_not_waited_for(run: Run, tmp_path: Pat
     assert_calm(done)
     assert done.returncode == 1
     assert f"{tmp_path / 'crt'} cannot be read: it is not a regular file." in done.stdout
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/etc/passwd", "mine"])
+@pytest.mark.parametrize("verb", ["status", "reset", "provision", "doctor"])
+def test_nobody_is_told_to_move_what_is_not_the_agents(
+    run: Run, tmp_path: Path, verb: str, place: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "credentials").write_text("[default]")
+    done = run((verb, "--state-dir", place, *(["--yes"] if verb == "reset" else [])))
+    assert_calm(done)
+    assert done.returncode
+    assert "mv " not in done.stdout + done.stderr

@@ -152,6 +152,7 @@ def test_status_and_the_start_name_what_is_in_the_way(
     device: Device, harm: Callable[[Path], None], name: str
 ) -> None:
     path = device.state_dir / name
+    (device.state_dir / "lock").touch()
     harm(path)
     done = run_command("status", "--json", "--state-dir", device.state_dir)
     assert done.status == (4 if name.endswith("current") else 3)
