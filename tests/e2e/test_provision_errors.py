@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -456,11 +456,18 @@ def test_state_directory_of_somebody_else(agent: Agent, faults: FaultClient) -> 
     assert faults.calls()["calls"] == []
 
 
-def test_state_directory_below_a_file(agent: Agent, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    done = agent.provision(state_dir=tmp_path / "file" / "state")
-    assert done.status == 73, done.stderr
-    assert str(tmp_path / "file") in done.error["title"]
+@pytest.mark.parametrize("below", [".", "state"])
+@pytest.mark.parametrize("who", [list, unprivileged])
+def test_state_directory_that_is_a_file_or_below_one(
+    agent: Agent, below: str, who: Callable[[], list[str]]
+) -> None:
+    under = who()
+    with readable_by_all(agent) as folder:
+        (folder / "file").write_text("")
+        made = agent.but(**flags_in(folder, agent))
+        done = made.provision(under=under, state_dir=folder / "file" / below)
+        assert_error(done, 73, "state-damaged", folder / "file", "is not a folder")
+    assert f"mv {folder}/file {folder}/file.aside" in done.error["remedy"]
 
 
 @pytest.fixture

@@ -128,8 +128,9 @@ def become_owner(arguments: argparse.Namespace, state_dir: Path, *, stdin: bool 
     Raises:
         AgentError: There is no user that root may become there.
     """
-    from fleet_agent.statedir.owner import become_owner
+    from fleet_agent.statedir.owner import become_owner, ensure_place
 
+    ensure_place(state_dir)
     become_owner(state_dir, any_owner=arguments.as_owner, stdin=stdin)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fleet_agent import files
-from fleet_agent.errors import DeviceError, StateDamagedError, StateDirectoryError
+from fleet_agent.errors import STATE_DAMAGED, DeviceError, StateDamagedError, StateDirectoryError
 from fleet_agent.files.pinned import pinned
 from fleet_agent.pasted import word
 from fleet_agent.process import relay
@@ -66,6 +66,21 @@ def become_owner(state_dir: Path, *, any_owner: bool = False, stdin: bool = Fals
             remedy=f"If the agent should run as {user.pw_name} there, add --as-owner; otherwise chown it: "
             f"chown -R {USER}: {word(state_dir)}",
             code="state-owner-other",
+        )
+
+
+def ensure_place(state_dir: Path) -> None:
+    """Is sure that a state directory is there, or could be.
+
+    Raises:
+        StateDirectoryError: Something else is in its place, or on the way to it.
+    """
+    found = next(filter(os.path.lexists, (state_dir, *state_dir.absolute().parents)))
+    if not found.is_dir():
+        raise StateDirectoryError(
+            f"{state_dir} cannot be a state directory: {found} is not a folder.",
+            remedy=files.out_of_the_way(found),
+            code=STATE_DAMAGED,
         )
 
 
