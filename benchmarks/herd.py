@@ -114,7 +114,7 @@ def rows(devices: int) -> Iterator[Row]:
     )
     blackout = (Cut(bound / 2, dark),)
     with_cuts = {"power cuts, street by street": rolling, "blackout at half time": blackout}
-    yield Row("spread that fits", case, fitting, is_aim=True)
+    yield Row("right spread", case, fitting, is_aim=True)
     silent = dataclasses.replace(case, is_silent=True)
     yield Row("… no answer instead of 429", silent, fitting, is_aim=True)
     for name, cuts in with_cuts.items():

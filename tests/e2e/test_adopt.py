@@ -184,7 +184,7 @@ def test_certificate_without_a_thing_s_name(agent: Agent, pair: Pair) -> None:
     assert_refused(
         agent,
         done,
-        "nobody says the thing's name",
+        "the thing's name is not set",
         78,
         "thing-name-missing",
         "AWS IoT Certificate",
@@ -222,7 +222,7 @@ def test_certificate_that_is_not_active(agent: Agent, pair: Pair, status: str) -
 
 def test_endpoint_that_is_none(agent: Agent, pair: Pair) -> None:
     done = adopt(agent, *named(pair), "--port", str(free_port()), "--timeout", "2")
-    assert_refused(agent, done, "nobody answers", 69, "endpoint-unreachable")
+    assert_refused(agent, done, "the endpoint does not answer", 69, "endpoint-unreachable")
 
 
 def test_certificate_that_is_not_valid_yet(agent: Agent, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_another_thing_s_name(agent: Agent, pair: Pair) -> None:
     assert_refused(
         agent,
         done,
-        "its policy does not let it be that thing",
+        "its policy does not allow it to connect as that thing",
         77,
         "not-allowed",
         "client/somebody-else",

@@ -70,7 +70,7 @@ def test_there_and_back(agent: Agent, there: Fleet) -> None:
     plan = move(config, "--dry-run")
     assert (plan.status, plan.answer["moved"], agent.current_id()) == (0, False, before)
     said = run_command("move", "--config", config, "--to", "there", "--dry-run").stdout
-    assert f"would ask 127.0.0.1:{there.sandbox.mqtt_port} for" in said
+    assert f"request an identity from 127.0.0.1:{there.sandbox.mqtt_port}" in said
     done = move(config)
     assert done.status == 0, done.stderr
     assert (done.answer["endpoint"], done.answer["left"]) == ("127.0.0.1", before)
@@ -184,7 +184,7 @@ def test_goes_back_when_nobody_answers_there(agent: Agent, there: Fleet) -> None
         config = configured(agent, there, settings={"allowed": {"gone": gone}})
         done = move(config, "--timeout", "3", to="gone")
     assert done.status == 69, done.stdout
-    reported("nobody answers there", done.status, done.error["title"])
+    reported("nothing answers at the destination", done.status, done.error["title"])
     assert agent.current_id() == before
     assert set(agent.ledger()) == {before}
 
@@ -202,7 +202,7 @@ def test_off_by_default_and_never_to_where_nobody_allowed(agent: Agent, there: F
     for config in (agent.configuration(agent.folder / "c.yaml"), configured(agent, there)):
         done = move(config, to="elsewhere")
         assert (done.status, done.error["code"]) == (78, "move-not-allowed")
-        reported("a destination that nobody allowed", done.status, done.error["title"])
+        reported("a destination that is not allowed", done.status, done.error["title"])
 
 
 def test_a_running_agent_that_does_not_know_the_destination_yet_stays_and_says_so(
@@ -238,7 +238,7 @@ def test_by_a_message(agent: Agent, there: Fleet) -> None:
         refusals = [line for line in daemon.log.splitlines() if "to move was refused: " in line]
         assert len(refusals) == 5
         reported(
-            "an order that names more than a destination",
+            "an order that contains more than a destination",
             None,
             refusals[2].partition("refused: ")[2],
         )

@@ -21,7 +21,7 @@ def test_a_fitting_spread_meets_its_aims_and_the_peers_do_not(root_dir: Path) ->
         for line in done.stdout.splitlines()
         if line.startswith("  ") and line[50:66].strip("0123456789. ") == "" and line[2:50].strip()
     }
-    assert requests["spread that fits"] < 3
+    assert requests["right spread"] < 3
     assert requests["spread ten times too small"] < 12
     assert requests["fixed 5 s, no spread"] > 12
     hook = {
@@ -30,7 +30,7 @@ def test_a_fitting_spread_meets_its_aims_and_the_peers_do_not(root_dir: Path) ->
         if line[:50].strip() in requests
     }
     # Describe, and create or update: of the registry's quotas a tenth at most, so that none of them is ever the bound.
-    assert hook["spread that fits"] == hook["half of them revoked at once"] == (2.0, 0)
+    assert hook["right spread"] == hook["half of them revoked at once"] == (2.0, 0)
     calls, failed = hook["… a twentieth of the registry's quotas left"]
     assert failed > 0
     assert calls < 4

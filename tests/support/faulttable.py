@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "reference" / "faults.md"
 # The identity in use is refused for good; the first certificate counts among those that were made.
 LADDER = "run: the ladder back"
 # A certificate and key that are given; what they do not become, nothing is used of.
-ADOPT = "adopt: a certificate and key that are given"
+ADOPT = "adopt: an existing certificate and key"
 # To another account: what fails leaves the device where it was.
 MOVE = "move: another account or region"
 
@@ -38,7 +38,7 @@ STEPS = (
     "RegisterThing",
     "prove: connect as the thing",
     "prove: publish as the thing",
-    "run: the years after",
+    "run: later years",
     LADDER,
     ADOPT,
     MOVE,
@@ -46,22 +46,22 @@ STEPS = (
 
 _ENDS = {
     0: "tries again, and ends provisioned",
-    69: "tries again until `--timeout`, then 69; the next run goes on from there",
+    69: "tries again until `--timeout`, then 69; the next run continues from there",
     75: "tries again, less and less often, until `--timeout`, then 75",
     77: "`provision` ends with 77; `run` waits, less and less often, up to an hour",
     78: "`provision` ends with 78; `run` waits, less and less often, up to an hour",
 }
 _OWN_ENDS: dict[str, dict[int | None, str]] = {
     ADOPT: {
-        69: "tries again until `--timeout`, then 69; `run` goes on trying",
-        77: "tries again for 45 s, or 2 min where your own CA signed it, then 77; `run` goes on, less and less often",
-        78: "ends with 78: nothing was asked of AWS IoT",
+        69: "tries again until `--timeout`, then 69; `run` keeps trying",
+        77: "tries again for 45 s, or 2 min if your own CA signed it, then 77; `run` keeps trying, less and less often",
+        78: "ends with 78; nothing was requested from AWS IoT",
     },
     MOVE: {
-        None: "does not move: the running agent goes on where it is",
+        None: "does not move: the running agent stays where it is",
         69: "tries again until `--timeout`, then 69; stays where it was",
-        75: "tries again until `move.within`, then goes back: 75, or the problem `move-failed`",
-        77: "ends with 77, a policy that may still spread after `move.within`; stays where it was",
+        75: "tries again until `move.within`, then returns: 75, or the problem `move-failed`",
+        77: "ends with 77, or after `move.within` if a policy may still spread; stays where it was",
         78: "ends with 78; stays where it was",
     },
 }
@@ -70,14 +70,14 @@ _AT_ONCE = "`provision` ends with {status}; `run` waits, less and less often, up
 _HEAD = """\
 # Faults
 
-What can go wrong between a device and AWS IoT, what the agent does about it, and what it says on stderr and, in `run`,
-in the log and in `fleet-agent status`. Every row is a test against the sandbox (`tests/integration/provisioning`,
-`tests/e2e/test_adopt.py`, `test_move.py`); after each the device ends provisioned, the ledger names every certificate
-whose answer arrived, and no more certificates were made than the row says; of the
-[ladder back](../explanation/identity.md#the-ladder-back) the rows say what each costs until then. What is
-[adopted](../how-to/come-from-a-peer.md) or [moved to](../how-to/move.md) is used only once it is proven: these faults
-leave the device as it was. How to read the messages:
-[Find out what is wrong](../how-to/troubleshooting.md).
+What can go wrong between a device and AWS IoT, what the agent does about it, and what it reports on stderr and, in
+`run`, in the log and in `fleet-agent status`. Every row is a test against the sandbox
+(`tests/integration/provisioning`, `tests/e2e/test_adopt.py`, `test_move.py`); at its end the device is provisioned,
+the ledger lists every certificate whose answer arrived, and no more certificates were issued than the row says. For
+the [ladder back](../explanation/identity.md#the-ladder-back) a row says what the fault costs until then. An
+identity that is [adopted](../how-to/come-from-a-peer.md) or [moved to](../how-to/move.md) is used only once it is
+proven: these faults leave the device as it was. How to read the messages: [Find out what is
+wrong](../how-to/troubleshooting.md).
 
 <!-- made by tests/support/faulttable.py of what the tests saw: do not edit -->
 
@@ -170,7 +170,7 @@ def page() -> str:
     """The page, made of the facts."""
     rows: dict[str, dict[tuple[str, str, str], None]] = {step: {} for step in STEPS}
     for fact in _facts().values():
-        says = next((_code(text) for text in fact["says"] if text), "nothing: it goes on")
+        says = next((_code(text) for text in fact["says"] if text), "nothing")
         rows[fact["step"]][(fact["fault"], _does(fact), says.replace("|", "\\|"))] = None
     parts = []
     for step, lines in rows.items():
@@ -197,8 +197,8 @@ def _does(fact: dict[str, Any]) -> str:
         costs = f"; costs {_certificates(more)}" if more > 0 else ""
         if fact["step"] != LADDER:
             costs = ""
-        return f"`run` goes on, and tries again by itself{costs}"
-    does = "goes on as if nothing were" if not status and not any(fact["says"]) else _ENDS[status]
+        return f"`run` tries again by itself{costs}"
+    does = "continues normally" if not status and not any(fact["says"]) else _ENDS[status]
     if fact.get("at_once"):
         does = _AT_ONCE.format(status=status)
     more = fact["minted"] - 1

@@ -72,22 +72,22 @@ class Case:
             "reject": f"refused: {self._refusal}",
             "delay": f"answer {given['seconds']} s late",
             "lose-answer": "answer lost",
-            "answer-twice": "answered twice",
+            "answer-twice": "two answers",
             "answer-other-key": "answer for another key",
             "malformed": "answer is not JSON",
             "replace": f"answer `{given['payload']}`" if given["payload"] else "answer empty",
             "drop-fields": f"answer without {', '.join(given['fields'] or [])}",
-            "close-before": "connection dropped before it is done",
-            "close-after": "connection dropped after it was done, before the answer",
+            "close-before": "connection dropped before the request takes effect",
+            "close-after": "connection dropped after the request took effect, before the answer",
             "policy-spread": f"policy effective only after {given['seconds']} s",
         }[self.kind]
         if self.words:
             words = self.words
         if self.timeout in _SHORT and self.first == 69:
             words += (
-                ": during the next attempt"
+                ", during the next attempt"
                 if self.kind == "delay"
-                else ", and one waits no longer"
+                else ", and no time left to wait"
             )
         return words + (" every time" if self.parameters.get("calls") == "every" else "")
 
@@ -96,7 +96,7 @@ class Case:
         if self.operation in ("connect", "subscribe", "publish"):
             return f"reason code {self.parameters.get('reason_code', 135)}"
         status, code = (self.parameters.get(name) for name in ("status_code", "error_code"))
-        return "nothing said" if status is None else f"{status} {code}"
+        return "no reason given" if status is None else f"{status} {code}"
 
     def __str__(self) -> str:
         words = [f"{value!s:.24}" for value in self.parameters.values()]

@@ -40,8 +40,8 @@ def test_port_that_refuses(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("mode", "times", "words"),
     [
-        ("silent", 2, "connection accepted, and never a word (half-open)"),
-        ("slow", 2, "a byte a second"),
+        ("silent", 2, "connection accepted, then silence (half-open)"),
+        ("slow", 2, "one byte a second"),
         ("cut", 1, "connection dropped in the middle of the handshake"),
         ("hang-up", 1, "connection dropped at once"),
     ],
@@ -136,7 +136,7 @@ def test_certificate_revoked_a_year_later(own: Agent) -> None:
     with own.running() as daemon:
         problem = daemon.wait_for_problem("offline", 60)
         assert "certificate" in problem["title"]
-        step, words = "run: the years after", "device certificate set INACTIVE"
+        step, words = "run: later years", "device certificate set INACTIVE"
         tell(Seen(step, words, None, 1, f"fleet-agent: {problem['title']}"))
         iot.update_certificate(certificateId=current, newStatus="ACTIVE")
         daemon.wait_for_line("connected to", 90)
@@ -152,7 +152,7 @@ def test_endpoint_that_moved(agent: Agent) -> None:
     assert done.status == 0, done.stderr
     with agent.running(port=old.port) as daemon:
         problem = daemon.wait_for_problem("offline", 60)
-        step, words = "run: the years after", "the endpoint moved; until it is configured"
+        step, words = "run: later years", "the endpoint moved; until it is configured"
         tell(Seen(step, words, None, 1, f"fleet-agent: {problem['title']}"))
         assert daemon.end() == 0
     with agent.running() as daemon:

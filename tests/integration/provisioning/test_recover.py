@@ -126,7 +126,7 @@ def test_certificate_that_works_again_is_used_again(agent: Agent, faults: FaultC
         daemon.wait_for_line("RegisterThing was refused: 403")
         until(lambda: daemon.shown()["doing"] == "waiting for approval", "waiting for approval")
         problem = daemon.wait_for_problem("identity-dead")
-        reported("… and the hook denies another one (403)", 2, daemon, "waits for approval")
+        reported("… and the hook denies a new certificate (403)", 2, daemon, "waits for approval")
         assert "devices waiting" in problem["remedy"]
         assert f"devices allow {agent.thing_name}" in problem["remedy"]
         shown = recovery(agent)
