@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+# The option (-X) that says the encoding of a console that is not UTF-8, as the locale had it.
+CONSOLE = "console"
 _ERRORS = "fleet_agent.plain"
 # What a console of few characters is shown instead of what we ourselves write.
 _PLAIN = str.maketrans({"●": "*", "→": "->", "…": "...", "✓": "ok"})
@@ -30,7 +32,7 @@ def prepare() -> None:
             found = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
             setattr(sys, name, found)
         elif isinstance(stream, io.TextIOWrapper) and number:
-            stream.reconfigure(errors=_ERRORS)
+            stream.reconfigure(encoding=sys._xoptions.get(CONSOLE), errors=_ERRORS)  # noqa: SLF001
 
 
 def answer(text: str) -> None:

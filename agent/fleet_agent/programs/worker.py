@@ -143,7 +143,7 @@ def _started() -> _Process:
         process = subprocess.Popen(
             # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
             # and to work it out again takes a third of the start.
-            [sys.executable, "-P", "-S", "-m", __name__],
+            [sys.executable, "-X", "utf8", "-P", "-S", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -76,6 +76,29 @@ def test_what_a_console_lacks_is_spelled(run: Run) -> None:
     assert "\\u6771\\u4eac \\u202ex" in run("parameters", **ASCII).stdout
 
 
+def test_paths_and_arguments_are_utf8_on_any_console(run: Run, tmp_path: Path) -> None:
+    """A file is not another one, nor one that cannot be named, because somebody logged in with LANG=en_US."""
+    (tmp_path / "dé").mkdir()
+    (tmp_path / "dé" / "site").write_text("Zürich")
+    (tmp_path / "c.yaml").write_text("""\
+endpoint: localhost
+provisioning:
+  template: t
+  parameters: {SerialNumber: {command: [/bin/echo, 東京]}, Site: {file: dé/site}}
+state_dir: dé/state
+""")
+    expected = (("parameters", 0), ("status", 4), ("doctor", 1), ("reset", 0), ("publish", 2))
+    for words, status in expected:
+        done = run(words, **ASCII)
+        assert_calm(done)
+        assert done.returncode == status, done.stderr
+        assert done.stdout.isascii()
+    shown = run(("parameters", "--json"), **ASCII)
+    values = {each["name"]: each["value"] for each in json.loads(shown.stdout)["parameters"]}
+    assert values == {"SerialNumber": "東京", "Site": "Zürich"}
+    assert run(("status", "--state-dir", "dé"), **ASCII).returncode == 4
+
+
 def test_shown_settings_stay_what_they_are_on_any_console(run: Run, tmp_path: Path) -> None:
     shown = run(("config", "show"), **ASCII).stdout
     (tmp_path / "c.yaml").write_text(shown)
