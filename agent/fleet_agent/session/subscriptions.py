@@ -179,9 +179,10 @@ class Subscriptions:
 
     def has_brought(self, message: Message) -> bool:
         """Whether another filter has brought the message already: this is a copy of it."""
-        granted = (item.name for item in self._filters.values() if item.is_granted)
+        granted = [item.name for item in self._filters.values() if item.is_granted]
         count = sum(filters.brings_all(name, message.topic) for name in granted)
-        return self._copies.has(message, count, self._clock.monotonic())
+        shared = sum(filters.matches(name, message.topic) for name in granted) - count
+        return self._copies.has(message, count, shared, self._clock.monotonic())
 
     def _granted(self, item: _Filter, code: int) -> None:
         item.is_granted, item.tries, item.code, item.no_answer = True, 0, None, None

@@ -365,7 +365,10 @@ def brought(bench: Bench, *payloads: str, topic: str = "cmd/pump/valve") -> str:
 def test_of_what_filters_that_cross_bring_twice_one_counts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "cmd/pump/+", "cmd/+/valve", "$share/g/+/pump/valve")
     bench.answer({})
-    assert brought(bench, *"aabcbcaaaa") == "abcaa"
+    assert brought(bench, *"aabcbc") == "abc"
+    # By then none of them is a shared subscription's.
+    bench.clock.go(3)
+    assert brought(bench, *"aa") == "a"
     bench.clock.go(30)
     assert brought(bench, *"dd") == "d"
     # No more than one filter matches.
@@ -388,6 +391,23 @@ def test_a_server_that_sends_no_copies_has_each_message_count(tmp_path: Path) ->
     bench.subscriptions.connected(rejoined=False)
     bench.answer({})
     assert brought(bench, *"ccdd") == "cd"
+
+
+def test_a_shared_subscription_may_bring_a_copy_or_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "$share/g/cmd/pump/+", "cmd/pump/valve")
+    bench.answer({})
+    # At once, whatever is known of the server; to another member of the group; and the same again, later.
+    assert brought(bench, *"aabcc") == "abc"
+    bench.clock.go(3)
+    assert brought(bench, *"bb") == "b"
+
+
+def test_a_shared_subscription_brings_a_copy_beside_those_of_others(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "$share/g/cmd/pump/#", "cmd/pump/+", "cmd/+/valve")
+    bench.answer({})
+    assert brought(bench, *"aaabbb") == "ab"
+    bench.clock.go(3)
+    assert brought(bench, *"aab") == "ab"
 
 
 def test_what_a_silent_filter_covers_is_asked_for_at_once(tmp_path: Path) -> None:
