@@ -1,12 +1,10 @@
 import errno
 import os
-import resource
 import socket
 import stat
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,18 +12,8 @@ import pytest
 from fleet_agent import files
 from fleet_agent.errors import StateDirectoryError
 from fleet_agent.files import failures
+from support.disks import no_file_larger_than
 from support.users import NOBODY, as_nobody
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """A disk on which a write goes short at this size and then fails (Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def mode_of(path: Path) -> int:

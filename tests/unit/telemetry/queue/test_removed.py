@@ -9,8 +9,10 @@ import pytest
 
 from fleet_agent.clock import SystemClock
 from fleet_agent.config.telemetry import Queue as Bounds
+from fleet_agent.errors import StateDirectoryError
 from fleet_agent.telemetry.queue import Queue
-from support.queues import drained, numbers, reading, take
+from support.disks import no_file_larger_than
+from support.queues import OpenQueue, drained, numbers, reading, take
 
 
 def _remove(*names: str) -> Callable[[Path], object]:
@@ -56,3 +58,18 @@ def test_a_removed_file_is_written_again_with_every_reading(
         before = sorted(path.name for path in folder.iterdir())
         queue.add([reading(5, time=now)])
         assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_removed_file_that_cannot_be_written_again_is_as_soon_as_it_can(
+    path: Path, open_queue: OpenQueue
+) -> None:
+    queue = open_queue()
+    queue.add([reading(number, size=300) for number in range(500)])
+    _remove("", "-wal")(path.parent)
+    with no_file_larger_than(20_000), pytest.raises(StateDirectoryError) as caught:
+        queue.add([reading(500)])
+    assert str(path) in caught.value.title
+    assert list(path.parent.iterdir()) == []
+    queue.add([reading(500)])
+    assert path.is_file()
+    assert drained(queue) == {"t": list(range(501))}

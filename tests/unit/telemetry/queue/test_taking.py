@@ -97,6 +97,7 @@ def test_a_paused_topic_waits_until_its_time_or_until_it_is_resumed(open_queue: 
     queue = open_queue()
     queue.add([reading_of("a", 1, "one"), reading_of("b", 2, "one"), reading_of("b", 3, "two")])
     one, two = queue.topics
+    queue.resume(one)  # which is not paused
     queue.pause(one, 50.0)
     queue.pause(two, 60.0)
     assert queue.next(49.0) is None
