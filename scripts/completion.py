@@ -18,6 +18,12 @@ def script(shell: str) -> str:
     parser = command_line()
     _prepare(parser)
     made: str = shtab.complete(parser, shell=shell)
+    # It is a tenth of what the package has beside the SDK, and mostly these words.
+    for long, short in (
+        ("_shtab_fleet_agent", "_fleet_agent"),
+        (' -xka "(__fish_complete_path (commandline -ct))"', " -rF"),
+    ):
+        made = made.replace(long, short)
     return re.sub(
         r"\n# Usage:\n(#.*\n)+", "\n# Run scripts/reference.py to make it again.\n", made, count=1
     )

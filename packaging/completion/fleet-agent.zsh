@@ -4,7 +4,7 @@
 # Run scripts/reference.py to make it again.
 
 
-_shtab_fleet_agent_commands() {
+_fleet_agent_commands() {
   local _commands=(
     adopt:'adopt a certificate and key that this device already has'
     claim:'delete the claim from this device'
@@ -25,15 +25,15 @@ _shtab_fleet_agent_commands() {
   _describe 'fleet-agent commands' _commands
 }
 
-_shtab_fleet_agent_options=(
+_fleet_agent_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "(- : *)--version[show program\'s version number and exit]"
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_defaults_added=0
+_fleet_agent_defaults_added=0
 
-_shtab_fleet_agent_adopt_options=(
+_fleet_agent_adopt_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -57,9 +57,9 @@ _shtab_fleet_agent_adopt_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_adopt_defaults_added=0
+_fleet_agent_adopt_defaults_added=0
 
-_shtab_fleet_agent_claim_options=(
+_fleet_agent_claim_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -83,9 +83,9 @@ _shtab_fleet_agent_claim_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_claim_defaults_added=0
+_fleet_agent_claim_defaults_added=0
 
-_shtab_fleet_agent_config_options=(
+_fleet_agent_config_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -110,9 +110,9 @@ _shtab_fleet_agent_config_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_config_defaults_added=0
+_fleet_agent_config_defaults_added=0
 
-_shtab_fleet_agent_credentials_options=(
+_fleet_agent_credentials_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -126,9 +126,9 @@ _shtab_fleet_agent_credentials_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_credentials_defaults_added=0
+_fleet_agent_credentials_defaults_added=0
 
-_shtab_fleet_agent_doctor_options=(
+_fleet_agent_doctor_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -154,9 +154,9 @@ _shtab_fleet_agent_doctor_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_doctor_defaults_added=0
+_fleet_agent_doctor_defaults_added=0
 
-_shtab_fleet_agent_import_options=(
+_fleet_agent_import_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -167,9 +167,9 @@ _shtab_fleet_agent_import_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_import_defaults_added=0
+_fleet_agent_import_defaults_added=0
 
-_shtab_fleet_agent_key_options=(
+_fleet_agent_key_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -193,9 +193,9 @@ _shtab_fleet_agent_key_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_key_defaults_added=0
+_fleet_agent_key_defaults_added=0
 
-_shtab_fleet_agent_move_options=(
+_fleet_agent_move_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -219,9 +219,9 @@ _shtab_fleet_agent_move_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_move_defaults_added=0
+_fleet_agent_move_defaults_added=0
 
-_shtab_fleet_agent_parameters_options=(
+_fleet_agent_parameters_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -241,9 +241,9 @@ _shtab_fleet_agent_parameters_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_parameters_defaults_added=0
+_fleet_agent_parameters_defaults_added=0
 
-_shtab_fleet_agent_provision_options=(
+_fleet_agent_provision_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -270,9 +270,9 @@ _shtab_fleet_agent_provision_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_provision_defaults_added=0
+_fleet_agent_provision_defaults_added=0
 
-_shtab_fleet_agent_publish_options=(
+_fleet_agent_publish_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -289,9 +289,9 @@ _shtab_fleet_agent_publish_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_publish_defaults_added=0
+_fleet_agent_publish_defaults_added=0
 
-_shtab_fleet_agent_reset_options=(
+_fleet_agent_reset_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -315,9 +315,9 @@ _shtab_fleet_agent_reset_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_reset_defaults_added=0
+_fleet_agent_reset_defaults_added=0
 
-_shtab_fleet_agent_rotate_options=(
+_fleet_agent_rotate_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -342,9 +342,9 @@ _shtab_fleet_agent_rotate_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_rotate_defaults_added=0
+_fleet_agent_rotate_defaults_added=0
 
-_shtab_fleet_agent_run_options=(
+_fleet_agent_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -366,9 +366,9 @@ _shtab_fleet_agent_run_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_run_defaults_added=0
+_fleet_agent_run_defaults_added=0
 
-_shtab_fleet_agent_status_options=(
+_fleet_agent_status_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--config[configuration file (default\: \$FLEET_AGENT_CONFIG, else \/etc\/fleet-agent\/config.yaml)]:FILE:_files"
   "--json[print the answer as JSON on stdout]"
@@ -389,42 +389,42 @@ _shtab_fleet_agent_status_options=(
 )
 
 # guard to ensure default positional specs are added only once per session
-_shtab_fleet_agent_status_defaults_added=0
+_fleet_agent_status_defaults_added=0
 
 
-_shtab_fleet_agent() {
+_fleet_agent() {
   local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->fleet-agent'
 
   # Add default positional/remainder specs only if none exist, and only once per session
-  if (( ! _shtab_fleet_agent_defaults_added )); then
-    if (( ${_shtab_fleet_agent_options[(I)${(q)one_or_more}*]} +          ${_shtab_fleet_agent_options[(I)${(q)remainder}*]} +          ${_shtab_fleet_agent_options[(I)${(q)default}]} == 0 )); then
-      _shtab_fleet_agent_options+=(': :_shtab_fleet_agent_commands' '*::: :->fleet-agent')
+  if (( ! _fleet_agent_defaults_added )); then
+    if (( ${_fleet_agent_options[(I)${(q)one_or_more}*]} +          ${_fleet_agent_options[(I)${(q)remainder}*]} +          ${_fleet_agent_options[(I)${(q)default}]} == 0 )); then
+      _fleet_agent_options+=(': :_fleet_agent_commands' '*::: :->fleet-agent')
     fi
-    _shtab_fleet_agent_defaults_added=1
+    _fleet_agent_defaults_added=1
   fi
-  _arguments -C -s $_shtab_fleet_agent_options
+  _arguments -C -s $_fleet_agent_options
 
   case $state in
     fleet-agent)
       words=($line[1] "${words[@]}")
       (( CURRENT += 1 ))
-      curcontext="${curcontext%:*:*}:_shtab_fleet_agent-$line[1]:"
+      curcontext="${curcontext%:*:*}:_fleet_agent-$line[1]:"
       case $line[1] in
-        adopt) _arguments -C -s $_shtab_fleet_agent_adopt_options ;;
-        claim) _arguments -C -s $_shtab_fleet_agent_claim_options ;;
-        config) _arguments -C -s $_shtab_fleet_agent_config_options ;;
-        credentials) _arguments -C -s $_shtab_fleet_agent_credentials_options ;;
-        doctor) _arguments -C -s $_shtab_fleet_agent_doctor_options ;;
-        import) _arguments -C -s $_shtab_fleet_agent_import_options ;;
-        key) _arguments -C -s $_shtab_fleet_agent_key_options ;;
-        move) _arguments -C -s $_shtab_fleet_agent_move_options ;;
-        parameters) _arguments -C -s $_shtab_fleet_agent_parameters_options ;;
-        provision) _arguments -C -s $_shtab_fleet_agent_provision_options ;;
-        publish) _arguments -C -s $_shtab_fleet_agent_publish_options ;;
-        reset) _arguments -C -s $_shtab_fleet_agent_reset_options ;;
-        rotate) _arguments -C -s $_shtab_fleet_agent_rotate_options ;;
-        run) _arguments -C -s $_shtab_fleet_agent_run_options ;;
-        status) _arguments -C -s $_shtab_fleet_agent_status_options ;;
+        adopt) _arguments -C -s $_fleet_agent_adopt_options ;;
+        claim) _arguments -C -s $_fleet_agent_claim_options ;;
+        config) _arguments -C -s $_fleet_agent_config_options ;;
+        credentials) _arguments -C -s $_fleet_agent_credentials_options ;;
+        doctor) _arguments -C -s $_fleet_agent_doctor_options ;;
+        import) _arguments -C -s $_fleet_agent_import_options ;;
+        key) _arguments -C -s $_fleet_agent_key_options ;;
+        move) _arguments -C -s $_fleet_agent_move_options ;;
+        parameters) _arguments -C -s $_fleet_agent_parameters_options ;;
+        provision) _arguments -C -s $_fleet_agent_provision_options ;;
+        publish) _arguments -C -s $_fleet_agent_publish_options ;;
+        reset) _arguments -C -s $_fleet_agent_reset_options ;;
+        rotate) _arguments -C -s $_fleet_agent_rotate_options ;;
+        run) _arguments -C -s $_fleet_agent_run_options ;;
+        status) _arguments -C -s $_fleet_agent_status_options ;;
       esac
   esac
 }
@@ -435,8 +435,8 @@ typeset -A opt_args
 
 if [[ $zsh_eval_context[-1] == eval ]]; then
   # eval/source/. command, register function for later
-  compdef _shtab_fleet_agent -N fleet-agent
+  compdef _fleet_agent -N fleet-agent
 else
   # autoload from fpath, call function directly
-  _shtab_fleet_agent "$@"
+  _fleet_agent "$@"
 fi
