@@ -203,7 +203,7 @@ def pss(device: Machine, pid: str) -> float:
 
 @contextmanager
 def bare_session(device: Machine) -> Iterator[str]:
-    """A bare client with the device's own credential, in place of its service; gives the process id."""
+    """A bare client with the device's own credential, in place of its service; returns the process id."""
     command = peer(device, "bare_session.py", *FILES, device.thing_name)
     device.run("systemctl", "stop", UNIT)
     device.run("systemd-run", "--unit=bare", *command)

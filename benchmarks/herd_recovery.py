@@ -1,7 +1,7 @@
 """Devices whose certificates were revoked at once, in simulated time: the ladder back's own decisions and the walk's.
 
 Time begins where the first of them may give its identity up. A try ends after so many seconds, as the daemon's does,
-and the next one comes by ``ladder.wait``; a certificate is asked for once in ``ladder.CERTIFICATE_EVERY``.
+and the next one comes by ``ladder.wait``; a certificate is requested once in ``ladder.CERTIFICATE_EVERY``.
 """
 
 import collections

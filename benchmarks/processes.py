@@ -59,7 +59,7 @@ def until(
     """
     over = time.monotonic() + limit
     while not reached():
-        # It is not reaped by that: what it used is asked for later.
+        # It is not reaped by that: what it used is requested later.
         ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is not None and not reached():
             how = "ended with" if ended.si_code == os.CLD_EXITED else "was ended by signal"

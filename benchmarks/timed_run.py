@@ -29,7 +29,7 @@ def wrap(
     over: str,
     then: Callable[[], object] = lambda: None,
 ) -> None:
-    """Note when a function is over that ``owner`` calls by its name, and do something before its caller goes on."""
+    """Note when a function is over that ``owner`` calls by its name, and do something before its caller continues."""
     name = function.__name__
     assert getattr(owner, name) is function, name
 
@@ -43,7 +43,7 @@ def wrap(
     setattr(owner, name, wrapped)
 
 
-# By itself, not by its name: so the check of types finds out when one is called something else.
+# By itself, not by its name: so that the type checker notices when one is renamed.
 # ruff: noqa: SLF001
 def _import_start() -> None:
     from fleet_agent.daemon import start

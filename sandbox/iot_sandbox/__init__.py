@@ -4,5 +4,5 @@ Read it in this order: ``__main__`` parses the command line; ``server`` runs min
 names every inner part of ministack that is wrapped; ``session`` and ``provisioning`` stand behind the MQTT listener;
 ``faults`` and ``calls`` are what a test sets and reads, over HTTP through ``control``.
 
-Who only wants to use it starts it with ``launch`` (standard library alone) and talks to it with ``client``.
+To use it, start it with ``launch`` (standard library alone) and talk to it with ``client``.
 """

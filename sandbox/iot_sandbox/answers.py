@@ -27,7 +27,7 @@ _SITUATIONS = (
 
 
 def situation(document: Document) -> str | None:
-    """Gives the switch that a rejection falls under; None for none."""
+    """Returns the switch that a rejection falls under; None for none."""
     code, said = str(document.get("errorCode")), str(document.get("errorMessage"))
     for its_code, part, name in _SITUATIONS:
         if code == its_code and part in said:
@@ -36,7 +36,7 @@ def situation(document: Document) -> str | None:
 
 
 def turned(switches: Switches, reply: Reply, *, template_fails: bool) -> Reply:
-    """Gives the answer that the switches ask for.
+    """Returns the answer that the switches ask for.
 
     Args:
         switches: the sandbox's.
@@ -54,7 +54,7 @@ def turned(switches: Switches, reply: Reply, *, template_fails: bool) -> Reply:
 
 
 def refused(document: Document, status: int, code: str | None) -> Document:
-    """Gives a rejection with another status and code; its text stays."""
+    """Returns a rejection with another status and code; its text stays."""
     changed = {**document, "statusCode": status, "errorCode": code}
     return {name: value for name, value in changed.items() if value is not None}
 

@@ -19,7 +19,7 @@ class BillingGroups:
         self._groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
 
     def beside(self, was: Route) -> Route:
-        """Puts them beside what ministack routes."""
+        """Adds them to ministack's routes."""
         return routes.beside_with_tags(
             was, _PATH, _ARN, self._of_group, lambda name: self._here().get(name), _missing
         )

@@ -1,6 +1,6 @@
 """Bulk registration: tasks that register a thing for each line of a file in S3. ministack has none.
 
-AWS documents the task's API and not what a report's line looks like; ours has what AWS's have been seen to have. One
+AWS documents the task's API and not what a report's line looks like; ours has what has been seen in AWS's. One
 task runs at a time. Tasks live in memory only.
 """
 
@@ -36,7 +36,7 @@ class LineError(Exception):
 
 @dataclass
 class Task:
-    """One task and how far it is."""
+    """One task and its progress."""
 
     scope: tuple[str, str]
     request: dict[str, str]
@@ -51,7 +51,7 @@ class Task:
     )
 
     def described(self) -> dict[str, Any]:
-        """Gives what DescribeThingRegistrationTask answers."""
+        """Returns what DescribeThingRegistrationTask answers."""
         done, failed = len(self.reports["RESULTS"]), len(self.reports["ERRORS"])
         percentage = 100 * (done + failed) // self.lines if self.lines else 0
         return {
@@ -79,7 +79,7 @@ class BulkTasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def beside(self, was: Route) -> Route:
-        """Puts the tasks beside what ministack routes."""
+        """Adds the tasks to ministack's routes."""
         return routes.beside(was, _PATH, self._of)
 
     async def _of(self, asked: Asked) -> Response:
@@ -95,7 +95,7 @@ class BulkTasks:
                 return _invalid(f"Unsupported IoT path: {asked.method} {asked.found[0]}")
 
     def report(self, path: str) -> str | None:
-        """Gives a report's text by the path of its link: JSON lines; None for no such report."""
+        """Returns a report's text by the path of its link: JSON lines; None for no such report."""
         identifier, _, kind = path.removeprefix(REPORTS).partition("/")
         task = self._tasks.get(identifier)
         lines = task.reports.get(kind) if task else None

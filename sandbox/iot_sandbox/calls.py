@@ -1,4 +1,4 @@
-"""What devices asked for and what became of it, for tests to count. Kept in memory only, without secrets."""
+"""What devices requested, and the outcome, for tests to count. Kept in memory only, without secrets."""
 
 import threading
 import time
@@ -74,7 +74,7 @@ class Calls:
         return call
 
     def settle(self, call: Call, outcome: str, code: int | None = None) -> None:
-        """Records what became of it: ``accepted``, ``rejected`` or ``closed``."""
+        """Records the outcome: ``accepted``, ``rejected`` or ``closed``."""
         with self._lock:
             call.outcome, call.code = outcome, code
             self._counts[call.operation][outcome] += 1
@@ -87,7 +87,7 @@ class Calls:
             self._certificates.append({**made, "client_id": call.client_id})
 
     def as_json(self) -> dict[str, Any]:
-        """Gives what ``GET /_sandbox/calls`` shows."""
+        """Returns what ``GET /_sandbox/calls`` shows."""
         with self._lock:
             return {
                 "operations": {name: dict(counts) for name, counts in self._counts.items()},

@@ -16,7 +16,7 @@ def loads(data: bytes) -> Any:  # noqa: ANN401  whatever it is
     """Reads one value.
 
     Raises:
-        ValueError: it is no CBOR, or more than is read here, or something follows.
+        ValueError: it is not CBOR, or more than is read here, or something follows.
     """
     try:
         value, end = _read(data, 0, _DEEPEST)

@@ -34,7 +34,7 @@ def from_csr(
         The accepted answer of CreateCertificateFromCsr.
 
     Raises:
-        CsrError: no text, too long, no CSR, a bad signature or a weak key.
+        CsrError: not text, too long, not a CSR, a bad signature or a weak key.
     """
     if not isinstance(csr, str) or not csr.strip():
         raise CsrError("certificateSigningRequest cannot be empty.")
@@ -101,7 +101,7 @@ def _register(scope: tuple[str, str], pem: str) -> dict[str, str]:
 
 
 def status_behind(scope: tuple[str, str], token: object) -> str | None:
-    """Gives the status of the certificate a token stands for; None for an unknown token."""
+    """Returns the status of the certificate a token stands for; None for an unknown token."""
     with ground.request_scope(*scope):
         record = ground.ownership_tokens.get(token) if isinstance(token, str) else None
         certificate = ground.certificates.get(record["certificateId"]) if record else None
@@ -109,7 +109,7 @@ def status_behind(scope: tuple[str, str], token: object) -> str | None:
 
 
 def certificate_behind(scope: tuple[str, str], token: object) -> str | None:
-    """Gives the id of the certificate a token stands for; None for an unknown token."""
+    """Returns the id of the certificate a token stands for; None for an unknown token."""
     with ground.request_scope(*scope):
         record = ground.ownership_tokens.get(token) if isinstance(token, str) else None
     return record["certificateId"] if record else None

@@ -30,7 +30,7 @@ class FaultClient:
         topic: str | None = None,
         **parameters: object,
     ) -> int:
-        """Sets a fault; gives its number.
+        """Sets a fault; returns its number.
 
         Args:
             operation: ``create-keys``, ``create-from-csr``, ``register-thing``, ``connect``, ``subscribe`` or
@@ -50,7 +50,7 @@ class FaultClient:
         return int(answer["number"])
 
     def remove(self, number: int) -> None:
-        """Takes one fault back.
+        """Removes one fault.
 
         Raises:
             ValueError: it is not set.
@@ -58,15 +58,15 @@ class FaultClient:
         self._ask("DELETE", f"faults/{number}")
 
     def clear(self) -> None:
-        """Takes every fault back."""
+        """Removes every fault."""
         self._ask("DELETE", "faults")
 
     def listed(self) -> list[dict[str, Any]]:
-        """Gives the faults that are set, each with how many calls it has ``seen`` and ``hits`` it had."""
+        """Returns the faults that are set, each with how many calls it has ``seen`` and ``hits`` it had."""
         return list(self._ask("GET", "faults")["faults"])
 
     def calls(self) -> dict[str, Any]:
-        """Gives what happened since the start or ``clear_calls``.
+        """Returns what happened since the start or ``clear_calls``.
 
         Returns:
             ``operations``: operation to ``requests``, ``accepted``, ``rejected``, ``closed`` counts;
@@ -75,7 +75,7 @@ class FaultClient:
         return self._ask("GET", "calls")
 
     def certificates(self) -> list[str]:
-        """Gives the ids of the certificates made over MQTT, oldest first."""
+        """Returns the ids of the certificates made over MQTT, oldest first."""
         return [made["certificate_id"] for made in self.calls()["certificates"]]
 
     def clear_calls(self) -> None:
@@ -83,7 +83,7 @@ class FaultClient:
         self._ask("DELETE", "calls")
 
     def expire_tokens(self) -> list[str]:
-        """Lets every ownership token expire now; gives the ids of the certificates deleted with them."""
+        """Lets every ownership token expire now; returns the ids of the certificates deleted with them."""
         return list(self._ask("POST", "tokens/expire")["certificates_deleted"])
 
     def _ask(self, method: str, path: str, value: object = None) -> dict[str, Any]:

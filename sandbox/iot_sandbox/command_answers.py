@@ -35,7 +35,7 @@ class _Response:
 
 
 class CommandAnswers:
-    """Answers updates beside the connection they came on, which goes on."""
+    """Answers updates beside the connection they came on, which continues."""
 
     def __init__(self, executions: Executions, faults: Faults, calls: Calls) -> None:
         self._executions = executions

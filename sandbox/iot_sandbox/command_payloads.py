@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 class CommandError(Exception):
-    """A command, or an execution, that AWS would not take; says why."""
+    """A command, or an execution, that AWS would not accept; says why."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check(request: Document) -> None:
     """Judges what a command is made with.
 
     Raises:
-        CommandError: it has no payload, two, or one that is not taken.
+        CommandError: it has no payload, two, or one that is not accepted.
     """
     payload, template = request.get("payload"), request.get("payloadTemplate")
     if (payload is None) is (template is None):
@@ -70,7 +70,7 @@ def check(request: Document) -> None:
 
 
 def filled(request: Document, given: Document, timeout: int) -> Payload:
-    """Gives what a command carries for one execution.
+    """Returns what a command carries for one execution.
 
     Raises:
         CommandError: a parameter is missing, unknown, or of another type.

@@ -22,7 +22,7 @@ _TYPES = {"s": "S", "b": "B", "bin": "BIN"}
 
 
 class UpdateError(Exception):
-    """An update that is not taken.
+    """An update that is not accepted.
 
     Attributes:
         code: AWS's word for why.

@@ -36,11 +36,11 @@ class Commands:
         self._commands: dict[tuple[str, str], dict[str, Document]] = {}
 
     def beside(self, was: Route) -> Route:
-        """Puts them beside what ministack routes."""
+        """Adds them to ministack's routes."""
         return routes.beside(was, _PATH, self._of)
 
     def by_arn(self, arn: str) -> Document | None:
-        """Gives a command of this account and region."""
+        """Returns a command of this account and region."""
         here = self._here()
         return next((each for each in here.values() if each["commandArn"] == arn), None)
 

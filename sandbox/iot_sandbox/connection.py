@@ -92,7 +92,7 @@ class AwsConnection(DeliveringSession):
         await self.cleanup()
 
     def described(self) -> dict[str, Any]:
-        """Gives what AWS says of a connection that is up."""
+        """Returns what AWS says of a connection that is up."""
         return {
             "cleanSession": not self._resume_session,
             "keepAliveDuration": self._keep_alive_seconds,
@@ -100,7 +100,7 @@ class AwsConnection(DeliveringSession):
         }
 
     def subscriptions(self) -> dict[str, int]:
-        """Gives the topic filters this client has, and the QoS granted for each."""
+        """Returns the topic filters this client has, and the QoS granted for each."""
         granted = self._sub_granted_qos
         return {
             topic_filter: granted[number] for number, topic_filter in self._sub_filters.items()
@@ -110,7 +110,7 @@ class AwsConnection(DeliveringSession):
         """Receives a packet that was refused for a limit."""
 
     async def refuse(self, packet: Packet, code: int) -> bool:
-        """Answers a packet with a failure, as the protocol version has it; says whether the connection stays."""
+        """Answers a packet with a failure, as the protocol version has it; returns whether the connection stays."""
         self.protocol_version = packet.version
         if packet.version != MQTT_5:
             return False  # MQTT 3.1.1: AWS closes
@@ -137,7 +137,7 @@ class AwsConnection(DeliveringSession):
             raise ConnectionResetError("the connection is gone") from error
 
     async def handle_packet(self, pkt_type: int, flags: int, body: bytes) -> bool:
-        """Deal with one packet; say whether the connection stays."""
+        """Deals with one packet; returns whether the connection stays."""
         self._keep_alive.begin()
         try:
             return await self._handle(pkt_type, flags, body)
@@ -145,7 +145,7 @@ class AwsConnection(DeliveringSession):
             self._keep_alive.end()
 
     async def cleanup(self) -> None:
-        """Ends the session's connection, once; whoever asks has it ended when this returns.
+        """Ends the session's connection, once; whoever calls, it has ended when this returns.
 
         ministack lets a second caller go on while the first is still at it: who takes the session over would find it
         not stored yet, or without its subscriptions.
@@ -231,7 +231,7 @@ class AwsConnection(DeliveringSession):
         return goes_on
 
     def _is_last_word_valid(self, body: bytes) -> bool:
-        """Takes the session's expiry from a DISCONNECT; says whether it may change it so."""
+        """Takes the session's expiry from a DISCONNECT; returns whether it may change it so."""
         # Behind the reason code.
         if self.protocol_version != MQTT_5 or len(body) <= 1:
             return True
@@ -244,7 +244,7 @@ class AwsConnection(DeliveringSession):
         return True
 
     def _judged(self, packet: Packet, body: bytes) -> tuple[bytes, Packet]:
-        """Holds a packet to the limits; gives it as ministack is to see it."""
+        """Holds a packet to the limits; returns it as ministack is to see it."""
         found, end = (
             ground.properties(body, packet.rest) if packet.version == MQTT_5 else ({}, packet.rest)
         )

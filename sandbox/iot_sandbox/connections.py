@@ -50,7 +50,7 @@ class Connections:
         return routes.beside(was, _PATH, self._of)
 
     def beside_things(self, was: Route) -> Route:
-        """Puts a thing's connectivity beside what ministack routes."""
+        """Adds a thing's connectivity to ministack's routes."""
         return routes.beside(was, _THING_PATH, _of_thing, "POST")
 
     async def _of(self, asked: Asked) -> Response:
@@ -158,7 +158,7 @@ def _presence(state: Document, *, is_connected: bool) -> Document:
 
 
 def _state(key: Key) -> Document:
-    """Gives what is known of a connection now, or of the session it left."""
+    """Returns what is known of a connection now, or of the session it left."""
     session, stored = ground.connected_sessions.get(key), ground.stored_sessions.get(key)
     about: Document = {"connected": session is not None, "clientId": key[2]}
     if ground.things.get(key[2]) is not None:

@@ -25,11 +25,11 @@ class Control:
         self._bulk = bulk
 
     def text(self, path: str) -> str | None:
-        """Gives what is plain text at this path, a report of a bulk registration task, or None."""
+        """Returns what is plain text at this path, a report of a bulk registration task, or None."""
         return self._bulk.report(path) if path.startswith(REPORTS) else None
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
-        """Gives the HTTP status and the JSON value for one request."""
+        """Returns the HTTP status and the JSON value for one request."""
         answer: Answer
         name, _, rest = path.removeprefix(ROOT).rstrip("/").partition("/")
         match method, name, rest:

@@ -1,4 +1,4 @@
-"""The credentials endpoint: HTTP/1.1 over mutual TLS on a port of its own, which AWS has at a host name of its own."""
+"""The credentials endpoint: HTTP/1.1 over mutual TLS on its own port; AWS has it at its own host name."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ class CredentialsEndpoint:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers one; says whether another may follow."""
+        """Answers one; returns whether another may follow."""
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _IDLE_SECONDS)
         first, *lines = head.decode("latin-1").split("\r\n")
         method, path, _ = first.split(" ")
@@ -104,7 +104,7 @@ class CredentialsEndpoint:
 
 
 def _edited(body: dict[str, Any], plan: Plan) -> Any:  # noqa: ANN401  JSON, or text that is none
-    """Gives the body as the faults want it."""
+    """Returns the body as the faults want it."""
     for fault in plan.edits:
         found = body.get("credentials", {})
         match fault.kind:

@@ -57,7 +57,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
     def send_directly(
         self, topic: str, payload: bytes, properties: bytes, *, is_confirmed: bool
     ) -> asyncio.Future[None] | None:
-        """Sends a message to this client, subscribed or not; gives what is done with its PUBACK, if it has one."""
+        """Sends a message to this client, subscribed or not; returns what is done with its PUBACK, if it has one."""
         acknowledged = asyncio.get_running_loop().create_future() if is_confirmed else None
         message = Message(
             topic, payload, int(is_confirmed), properties, retain=False, acknowledged=acknowledged
@@ -79,7 +79,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
         expires = ground.expires_at(message.properties, message.since)
         if expires is not None and expires <= now:
             return None
-        # ministack counts a second that has begun as spent, and did so when the message came.
+        # ministack counts a second that has started as spent, and did so when the message came.
         if expires is not None and now - message.since >= 1:
             properties = ground.aged_properties(message.properties, message.since, now - 1)
         if properties is None:

@@ -41,7 +41,7 @@ class Execution:
     """One command for one device.
 
     Attributes:
-        started: when it said that it had begun.
+        started: when it said that it had started.
         completed: when it said that it had ended; None as long as it says nothing, timed out or not.
         is_busy: an update of it is on its way.
     """
@@ -81,7 +81,7 @@ class Execution:
             self.completed = self.updated
 
     def described(self) -> Document:
-        """Gives what GetCommandExecution answers."""
+        """Returns what GetCommandExecution answers."""
         late = self.is_late
         times = {"startedAt": self.started, "completedAt": self.completed}
         reason = _NO_RESPONSE if late else self.reason
@@ -111,12 +111,12 @@ class Executions:
         self._telling: set[asyncio.Task[None]] = set()
 
     def find(self, scope: tuple[str, str], identifier: str, target: str) -> Execution | None:
-        """Gives the execution that a device names: account and region, its id and ``thing/NAME`` or ``client/ID``."""
+        """Returns the execution that a device names: account and region, its id and ``thing/NAME`` or ``client/ID``."""
         execution = self._executions.get(scope, {}).get(identifier)
         return execution if execution and execution.target.endswith(f":{target}") else None
 
     def beside(self, was: Route) -> Route:
-        """Puts what operators ask about them beside what ministack routes."""
+        """Adds what operators ask about them to ministack's routes."""
         return routes.beside(was, _PATH, self._of)
 
     def starting(self, was: Route) -> Route:

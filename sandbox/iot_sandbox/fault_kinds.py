@@ -38,7 +38,7 @@ EVERY: Literal["every"] = "every"
 
 
 class FaultError(ValueError):
-    """A fault that makes no sense; the text says what would."""
+    """A fault that is not valid; the text says what would."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def call_numbers(
         every: whether nothing given means every call, rather than the first.
 
     Raises:
-        FaultError: no positive numbers.
+        FaultError: not positive numbers.
     """
     if calls is None:
         return EVERY if every else (1,)

@@ -90,14 +90,14 @@ class Fault:
         return any(fnmatchcase(topic, self.topic) for topic in request.topics)
 
     def count(self) -> bool:
-        """Counts one call; says whether the fault acts on it."""
+        """Counts one call; returns whether the fault acts on it."""
         self.seen += 1
         acts = self.calls == EVERY or self.seen in self.calls
         self.hits += acts
         return acts
 
     def as_json(self) -> dict[str, Any]:
-        """Gives what ``GET /_sandbox/faults`` shows."""
+        """Returns what ``GET /_sandbox/faults`` shows."""
         return {
             "number": self.number,
             "operation": self.operation,
@@ -174,7 +174,7 @@ class Faults:
             parameters: those of the kind.
 
         Raises:
-            FaultError: unknown operation, kind or parameter, or a kind that makes no sense there.
+            FaultError: unknown operation, kind or parameter, or a kind that is not valid there.
         """
         wanted = checked(operation, kind, parameters)
         numbers = call_numbers(calls, every=KINDS[kind].every)
@@ -185,7 +185,7 @@ class Faults:
         return fault
 
     def remove(self, number: int) -> bool:
-        """Takes one fault back; says whether it was set."""
+        """Removes one fault; returns whether it was set."""
         with self._lock:
             kept = [fault for fault in self._faults if fault.number != number]
             found = len(kept) < len(self._faults)
@@ -193,12 +193,12 @@ class Faults:
         return found
 
     def clear(self) -> None:
-        """Takes every fault back."""
+        """Removes every fault."""
         with self._lock:
             self._faults = []
 
     def listed(self) -> list[dict[str, Any]]:
-        """Gives every fault that is set, as JSON values."""
+        """Returns every fault that is set, as JSON values."""
         with self._lock:
             return [fault.as_json() for fault in self._faults]
 

@@ -1,5 +1,5 @@
 # ruff: noqa: SLF001  (the one place that reaches inside ministack)
-"""Every inner part of ministack the sandbox leans on, under a name of ours.
+"""Every inner part of ministack the sandbox depends on, under our own name.
 
 Nothing else in this package touches a private name of ministack, and
 ``tests/integration/sandbox/test_ministack_contract.py`` pins each of them: an upgrade that moves the ground fails
@@ -206,7 +206,7 @@ def hook_seconds(seconds: float) -> None:
     """Waits so long for a pre-provisioning hook.
 
     Raises:
-        AttributeError: ministack has no such limit any more.
+        AttributeError: ministack no longer has such a limit.
     """
     if not hasattr(iot, "_PROVISIONING_HOOK_SECONDS"):
         raise AttributeError("ministack has no _PROVISIONING_HOOK_SECONDS any more")
@@ -214,7 +214,7 @@ def hook_seconds(seconds: float) -> None:
 
 
 def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Gives a provisioning template and its body, in the scope at hand; None for none."""
+    """Returns a provisioning template and its body, in the scope at hand; None for none."""
     template = iot._provisioning_templates.get(name)
     if template is None:
         return None
@@ -223,13 +223,13 @@ def template_of(name: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def every_scope(records: Any) -> dict[Key, Record]:  # noqa: ANN401  ministack has no types
-    """Gives what lies under a registry."""
+    """Returns what lies under a registry."""
     found: dict[Key, Record] = records._data
     return found
 
 
 def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
-    """Reads the MQTT 5 properties that begin there, and gives where they end.
+    """Reads the MQTT 5 properties that begin there, and returns where they end.
 
     Raises:
         ValueError: they are cut short.
@@ -241,7 +241,7 @@ def properties(body: bytes, start: int) -> tuple[dict[int, Any], int]:
 
 
 def role(arn: str, account: str) -> dict[str, Any] | None:
-    """Gives an account's role; None when there is none, or the name is another account's."""
+    """Returns an account's role; None when there is none, or the name is another account's."""
     parts = arn.split(":", 5)
     if len(parts) < 6 or parts[4] != account or not parts[5].startswith("role/"):  # noqa: PLR2004  an ARN's parts
         return None
@@ -273,12 +273,12 @@ def trusts(role: dict[str, Any], service: str, account: str) -> bool:
 
 
 def session_of(access_key: str) -> dict[str, Any]:
-    """Gives what was registered for the key of a role's session; empty for any other key."""
+    """Returns what was registered for the key of a role's session; empty for any other key."""
     return dict(sts._sessions.get(access_key) or {})
 
 
 def unsubscribe(subscription: str) -> Awaitable[None]:
-    """Takes a subscription back, as ministack is wrapped now."""
+    """Removes a subscription, as ministack is wrapped now."""
     taking: Awaitable[None] = iot.broker_unsubscribe(subscription)
     return taking
 
@@ -338,7 +338,7 @@ def wrap(path: str, wrapper: Callable[[Any], Any]) -> None:
     """Puts ``wrapper(what it was)`` in the place of a function or class of ministack's: ``iot._update_thing``.
 
     Raises:
-        AttributeError: ministack has no such name any more.
+        AttributeError: ministack no longer has such a name.
     """
     module, _, name = path.partition(".")
     setattr(_WRAPPED[module], name, wrapper(getattr(_WRAPPED[module], name)))

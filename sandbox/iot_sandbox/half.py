@@ -7,7 +7,7 @@ from iot_sandbox import ground
 
 
 def is_failing(scope: tuple[str, str], template: str | None) -> bool:
-    """Whether a template's thing says FAIL for the attributes of one that is there."""
+    """Whether a template's thing says FAIL for the attributes of one that exists."""
     with ground.request_scope(*scope):
         found = ground.template_of(template or "")
     resources = found[1].get("Resources") if found else None

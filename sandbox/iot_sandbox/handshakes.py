@@ -71,7 +71,7 @@ class KnownCertificates:
         self._newest = next(reversed(registry), None)
 
     def _new(self, registry: dict[ground.Key, ground.Record]) -> list[ground.Key]:
-        """Gives what was added since the last look: the last ones."""
+        """Returns what was added since the last look: the last ones."""
         found = []
         for key in reversed(registry):
             if key == self._newest:

@@ -60,7 +60,7 @@ class Inbound:
             raise BreachError(QOS_NOT_SUPPORTED, ends=False)
 
     def publish(self, packet: Packet, alias: int | None, payload: int) -> str:
-        """Judges a PUBLISH; gives the topic it goes to.
+        """Judges a PUBLISH; returns the topic it goes to.
 
         Args:
             packet: as it was read.
@@ -112,7 +112,7 @@ class Inbound:
             raise BreachError(QUOTA_EXCEEDED, ends=False)
 
     def _named(self, packet: Packet, alias: int | None) -> str:
-        """Gives the topic a PUBLISH goes to, and remembers what an alias stands for."""
+        """Returns the topic a PUBLISH goes to, and remembers what an alias stands for."""
         topic = packet.topics[0]
         if alias is None:
             if not topic and packet.version == MQTT_5:

@@ -1,4 +1,4 @@
-"""Notices who is silent for longer than its keep-alive allows."""
+"""Notices clients that are silent for longer than its keep-alive allows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

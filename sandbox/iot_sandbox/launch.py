@@ -92,7 +92,7 @@ class Sandbox:
         }
 
     def stop(self, timeout: float = STOP_SECONDS) -> int:
-        """Ends it as SIGTERM does, saving its state; gives the exit status. Does nothing the second time.
+        """Ends it as SIGTERM does, saving its state; returns the exit status. Does nothing the second time.
 
         Args:
             timeout: seconds after which it is killed.

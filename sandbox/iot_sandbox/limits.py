@@ -53,18 +53,18 @@ class Limits:
         return rule not in self.without
 
     def keep_alive(self, asked: int) -> int:
-        """Gives the seconds that hold for who asked for so many; 0 is for ever."""
+        """Returns the seconds that hold for who asked for so many; 0 is for ever."""
         if not self.has("keep-alive"):
             return asked
         longest = LONGEST_KEEP_ALIVE
         return max(min(asked or longest, longest), self.shortest_keep_alive)
 
     def session_expiry(self, asked: int) -> int:
-        """Gives the seconds that a session outlives its connection."""
+        """Returns the seconds that a session outlives its connection."""
         return min(asked, LONGEST_SESSION) if self.has("session-expiry") else asked
 
     def window(self, asked: int) -> int:
-        """Gives how many messages may wait for the client's PUBACK at once."""
+        """Returns how many messages may wait for the client's PUBACK at once."""
         return min(asked, RECEIVE_MAXIMUM) if self.has("receive-maximum") else UNLIMITED
 
     def takes_topic(self, topic: str) -> bool:
@@ -95,7 +95,7 @@ class Limits:
 
 
 def share_of(topic_filter: str) -> tuple[str | None, str]:
-    """Splits ``$share/GROUP/FILTER``: the group, None if it is no shared one, and the filter within."""
+    """Splits ``$share/GROUP/FILTER``: the group, None if it is not shared, and the filter within."""
     if not topic_filter.startswith("$share/"):
         return None, topic_filter
     _, group, *rest = topic_filter.split("/", 2)

@@ -58,7 +58,7 @@ class Listening:
 
 
 def port_of(listener: socket.socket) -> int:
-    """Gives the port a socket is bound to."""
+    """Returns the port a socket is bound to."""
     return int(listener.getsockname()[1])
 
 

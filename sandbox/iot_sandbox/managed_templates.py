@@ -1,4 +1,4 @@
-"""AWS's managed job templates, which ministack has not: named, described, and made into a job's document."""
+"""AWS's managed job templates, which ministack lacks: named, described, and made into a job's document."""
 
 import json
 import re
@@ -59,7 +59,7 @@ class Template:
         return (*self.needs, *(_OPTIONAL if self.handler else _OPTIONAL[:1]))
 
     def document(self) -> Document:
-        """Gives the document with a placeholder for each parameter."""
+        """Returns the document with a placeholder for each parameter."""
         given = [f"${{aws:iot:parameter:{name}}}" for name in self.parameters]
         values = dict(zip(self.parameters, given, strict=True))
         wanted: Document
@@ -77,7 +77,7 @@ class Template:
         return {"version": VERSION, "steps": [{"action": action}]}
 
     def summary(self) -> Document:
-        """Gives what the list says of it."""
+        """Returns what the list says of it."""
         return {
             "templateArn": f"arn:aws:iot:{ground.get_region()}::jobtemplate/{self.name}:{VERSION}",
             "templateName": self.name,
@@ -87,7 +87,7 @@ class Template:
         }
 
     def description(self) -> Document:
-        """Gives all there is to know of it."""
+        """Returns all there is to know of it."""
         parameters = [
             {
                 "key": name,
@@ -102,7 +102,7 @@ class Template:
         return {**self.summary(), "documentParameters": parameters, "document": document}
 
     def filled(self, given: Mapping[str, str], omitted: str) -> str:
-        """Gives a job's document.
+        """Returns a job's document.
 
         Args:
             given: the parameters.
@@ -160,7 +160,7 @@ Made = tuple[Document | None, Response | None]
 
 
 def beside(was: Route) -> Route:
-    """Puts their two calls beside what ministack routes."""
+    """Adds their two calls to ministack's routes."""
     return routes.beside(was, _PATH, _of, "GET")
 
 
@@ -187,7 +187,7 @@ def _wrong(message: str) -> RefusedError:
 
 
 def with_managed(was: Callable[[Document], Made], omitted: str) -> Callable[[Document], Made]:
-    """Gives a job's request the document of the managed template that it names; ``omitted`` as of ``filled``."""
+    """Puts the document of the managed template that it names into a job's request; ``omitted`` as of ``filled``."""
 
     def applied(request: Document) -> Made:
         found = _ARN.fullmatch(request["jobTemplateArn"])

@@ -77,7 +77,7 @@ class Outbox:
         self.flush()
 
     def flush(self) -> None:
-        """Sends what may be sent; who is slow to read is sent the rest while everybody goes on."""
+        """Sends what may be sent; who is slow to read is sent the rest while everybody continues."""
         is_flushing = self._flushing is not None and not self._flushing.done()
         if is_flushing or not self._is_next_allowed():
             return
@@ -88,7 +88,7 @@ class Outbox:
         return len(self.sent) < self.window
 
     def waiting(self) -> list[Message]:
-        """Gives what was not sent yet, oldest first."""
+        """Returns what was not sent yet, oldest first."""
         return [*self._waiting]
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class Outbox:
 
 
 def _begun(flushing: Coroutine[Any, None, None]) -> asyncio.Task[None] | None:
-    """Runs it as far as it gets without waiting, which is mostly to its end; gives the task that does the rest.
+    """Runs it as far as it gets without waiting, which is mostly to its end; returns the task that does the rest.
 
     A task from the beginning, for each message, would halve what the broker carries.
     """

@@ -7,7 +7,7 @@ from iot_sandbox.switches import Switches
 
 
 class OwnershipTokens:
-    """Remembers what became of each token."""
+    """Remembers the outcome of each token."""
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
@@ -35,7 +35,7 @@ class OwnershipTokens:
         token: str | None,
         session: Any,  # noqa: ANN401  ministack's own
     ) -> tuple[int, str | None] | None:
-        """Gives how the next RegisterThing with it is refused; None where it is not."""
+        """Returns how the next RegisterThing with it is refused; None where it is not."""
         if token is None:
             return None
         if token in self._registered:

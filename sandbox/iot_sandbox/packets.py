@@ -15,7 +15,7 @@ ANSWERS = {CONNECT: CONNACK, PUBLISH: PUBACK, SUBSCRIBE: SUBACK}
 
 @dataclass(frozen=True)
 class Packet:
-    """What a CONNECT, PUBLISH or SUBSCRIBE says, as far as faults ask.
+    """What a CONNECT, PUBLISH or SUBSCRIBE says, as far as faults need it.
 
     Attributes:
         kind: packet type.
@@ -27,7 +27,7 @@ class Packet:
         keep_alive: of a CONNECT, in seconds.
         is_clean: whether a CONNECT wants no earlier session.
         will: where the properties of a CONNECT's will begin; None without one.
-        rest: where a PUBLISH goes on behind topic and identifier, and where the properties of another begin.
+        rest: where a PUBLISH continues behind topic and identifier, and where the properties of another begin.
     """
 
     kind: int
@@ -64,7 +64,7 @@ def read_packet(kind: int, flags: int, body: bytes, version: int) -> Packet:
 
 
 def reason_code(packet: bytes) -> tuple[int, int]:
-    """Gives the type of an answer and the highest reason code in it, 0 where it says none."""
+    """Returns the type of an answer and the highest reason code in it, 0 where it says none."""
     kind = packet[0] >> 4
     _, start = _variable(packet, 1)
     body = packet[start:]
@@ -106,7 +106,7 @@ def _read_publish(flags: int, body: bytes, version: int) -> Packet:
 
 
 def with_topic(body: bytes, topic: str) -> bytes:
-    """Gives the body of a PUBLISH with another topic."""
+    """Returns the body of a PUBLISH with another topic."""
     _, at = _text(body, 0)
     return len(topic.encode()).to_bytes(2) + topic.encode() + body[at:]
 
@@ -122,7 +122,7 @@ def _read_subscribe(body: bytes, version: int) -> Packet:
 
 
 def take_frame(buffer: bytearray) -> tuple[int, int] | None:
-    """Gives where the first packet's body begins and ends, None as long as its header is not all there.
+    """Returns where the first packet's body begins and ends, None as long as its header is not all there.
 
     Raises:
         ValueError: its length is malformed.

@@ -32,7 +32,7 @@ class Provider:
     _intermediate: tuple[str, str] | None = field(default=None, repr=False)
 
     def sign(self, csr: str) -> str:
-        """Gives the certificate of a request, PEM, and the CA that signed it where that is not the root.
+        """Returns the certificate of a request, PEM, and the CA that signed it where that is not the root.
 
         Raises:
             ValueError: AWS, or the CA, does not take the request.

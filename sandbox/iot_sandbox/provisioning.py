@@ -94,7 +94,7 @@ class Provisioning:
         suffix, payload = await self._edited(exchange, plan, call, (suffix, document))
         sending = self._send(exchange, plan, call, f"{exchange.topic}/{suffix}", payload)
         if plan.delay:
-            # Beside the connection, which goes on working: a late answer may meet the next request.
+            # Beside the connection, which continues working: a late answer may meet the next request.
             task = asyncio.create_task(sending)
             self._late.add(task)
             task.add_done_callback(self._late.discard)
@@ -102,7 +102,7 @@ class Provisioning:
             await sending
 
     def seconds_registered(self, certificate_id: str | None) -> float | None:
-        """Gives how long ago RegisterThing accepted a certificate; None if it did not since the start."""
+        """Returns how long ago RegisterThing accepted a certificate; None if it did not since the start."""
         since = self._registered.get(certificate_id or "")
         return None if since is None else self._now() - since
 

@@ -27,7 +27,7 @@ class RefusedError(Exception):
 
 
 async def answered(work: Awaitable[Response]) -> Response:
-    """Gives a call's answer, or its refusal."""
+    """Returns a call's answer, or its refusal."""
     try:
         return await work
     except RefusedError as error:
@@ -35,12 +35,12 @@ async def answered(work: Awaitable[Response]) -> Response:
 
 
 def invalid(message: str) -> RefusedError:
-    """Gives the refusal of a request that is not within AWS's rules."""
+    """Returns the refusal of a request that is not within AWS's rules."""
     return RefusedError("ValidationException", message, 400)
 
 
 def missing(message: str) -> RefusedError:
-    """Gives the refusal of a request about what is not there."""
+    """Returns the refusal of a request about what is not there."""
     return RefusedError("ResourceNotFoundException", message, 404)
 
 
@@ -52,5 +52,5 @@ def page(name: str, found: list[Document], query: dict[str, str], usual: int = _
 
 
 def words(query: Document) -> dict[str, str]:
-    """Gives a query's first values."""
+    """Returns a query's first values."""
     return {key: value[0] if isinstance(value, list) else value for key, value in query.items()}

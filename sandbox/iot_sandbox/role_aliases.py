@@ -31,11 +31,11 @@ class RoleAliases:
             self._aliases = json.loads(file.read_text())
 
     def of(self, account: str, region: str, name: str) -> RoleAlias | None:
-        """Gives one, or None."""
+        """Returns one, or None."""
         return self._aliases.get(f"{account}:{region}", {}).get(name)
 
     def beside(self, was: Route) -> Route:
-        """Puts them beside what ministack routes."""
+        """Adds them to ministack's routes."""
         return routes.beside_with_tags(
             was, _PATH, _ARN, self._of_alias, lambda name: self._here().get(name), _missing
         )

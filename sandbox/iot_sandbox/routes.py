@@ -24,7 +24,7 @@ def beside(
     answer: Callable[[Asked], Awaitable[Response]],
     method: str | None = None,
 ) -> Route:
-    """Has ``answer`` answer what matches the path, with this method if one is given; the rest goes on as it was."""
+    """Has ``answer`` answer what matches the path, with this method if one is given; everything else is unchanged."""
 
     async def route(
         asked: str, place: str, headers: dict[str, str], body: bytes, query: Document

@@ -51,7 +51,7 @@ class SandboxSession(AwsConnection):
     _is_mute: bool = False
 
     async def deliver_answer(self, topic: str, payload: bytes) -> bool:
-        """Sends an answer to this connection, subscribed or not; says whether its policy lets it receive.
+        """Sends an answer to this connection, subscribed or not; returns whether its policy lets it receive.
 
         QoS 1 for who subscribed with QoS 1, otherwise 0, unless the switches say otherwise.
         """

@@ -85,7 +85,7 @@ class Settings:
         return f"[{host}]" if ":" in host else host
 
     def certificate_names(self) -> tuple[list[str], list[str]]:
-        """Gives the DNS names and the IP addresses the server certificate must carry."""
+        """Returns the DNS names and the IP addresses the server certificate must carry."""
         wanted = dict.fromkeys([self.endpoint, self.host, *self.names])
         addresses = [n for n in wanted if (a := _address(n)) and not a.is_unspecified]
         return [n for n in wanted if _address(n) is None], addresses

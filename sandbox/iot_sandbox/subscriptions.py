@@ -23,7 +23,7 @@ class _Group:
     members: dict[str, tuple[Deliver, int]] = field(default_factory=dict)
 
     async def deliver(self, topic: str, payload: bytes, qos: int) -> None:
-        """Gives a message to the member whose turn it is."""
+        """Passes a message to the member whose turn it is."""
         if not self.members:
             return
         number = next(iter(self.members))
@@ -89,7 +89,7 @@ class Subscriptions:
     def _remembered(
         self, key: tuple[str, ...], granted_qos: int, options: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
-        """Gives what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
+        """Returns what a SUBSCRIBE grants, and to a session that is resumed what it was granted before."""
         if "retain_as_published" not in options:  # no SUBSCRIBE: ministack resumes a session
             granted_qos, more = self._granted.get(key, (granted_qos, {}))
             return granted_qos, {**more, "retain_handling": NO_RETAINED}

@@ -130,7 +130,7 @@ class Switches:
         return self.turned.get(name, SWITCHES[name].default)
 
     def refusal(self, name: str) -> tuple[int, str | None] | None:
-        """Gives the status and code of a switch that stands at a refusal."""
+        """Returns the status and code of a switch that stands at a refusal."""
         found = REFUSAL.fullmatch(self[name])
         return (int(found["status"]), found["code"]) if found else None
 
@@ -204,6 +204,6 @@ def has(name: str, position: str) -> bool:
 
 
 def split(turned: Mapping[str, str]) -> tuple[Switches, frozenset[str]]:
-    """Gives the switches, and the rules that are left out."""
+    """Returns the switches, and the rules that are left out."""
     without = frozenset(name for name in RULES if turned.get(name) == NOT_HELD)
     return Switches({name: at for name, at in turned.items() if name in SWITCHES}), without

@@ -49,7 +49,7 @@ def credentials(
     lifetime: float | None = None,
     token_bytes: int | None = None,
 ) -> dict[str, str]:
-    """Gives a new session of the alias' role.
+    """Returns a new session of the alias' role.
 
     Args:
         asking: Who asks, and for what.

@@ -144,7 +144,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Returns the parser of everything."""
+    """Returns the parser of all commands."""
     parser: argparse.ArgumentParser = _Parser(
         prog="fleet-cloud",
         description=DESCRIPTION,
@@ -191,7 +191,7 @@ def program() -> int:
 
 
 def _interrupt(_number: int, _frame: object) -> None:
-    """Only once: ``timeout`` sends it twice, and by then temporary resources are being deleted."""
+    """Reacts once: ``timeout`` sends it twice, and by then temporary resources are being deleted."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 

@@ -9,7 +9,7 @@ from fleet_cloud.outcome import table
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that answers beforehand."""
+    """Adds the flag that confirms in advance."""
     parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 

@@ -54,7 +54,7 @@ class Console:
             return None
 
     def running(self, command: object) -> None:
-        """Shows a command as it runs, where that was asked for."""
+        """Shows a command as it runs, where that was requested."""
         if self._is_verbose:
             self.say(f"+ {command}")
 
@@ -65,7 +65,7 @@ class Console:
         doing: str,
         at_once: int,
     ) -> list[_Result]:
-        """Runs tasks, so many at a time, and shows how far they are and how long it takes yet when there are many.
+        """Runs tasks, so many at a time, and shows their progress and how long it takes yet when there are many.
 
         One at a time they run in this thread: handing each to another would cost more than many a task does.
         """

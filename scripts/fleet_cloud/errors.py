@@ -41,7 +41,7 @@ class FleetCloudError(Exception):
 
 
 class UsageError(FleetCloudError):
-    """The command line asks for something that makes no sense."""
+    """The command line asks for something that is not valid."""
 
     exit_status = Exit.USAGE
 

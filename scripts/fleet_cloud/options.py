@@ -131,7 +131,7 @@ def _boundary(given: str | None) -> str | None:
     """Checks a permissions boundary.
 
     Raises:
-        UsageError: It is no policy's ARN.
+        UsageError: It is not a policy's ARN.
     """
     if given and not _POLICY.fullmatch(given):
         raise UsageError(

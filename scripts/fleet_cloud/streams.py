@@ -47,7 +47,7 @@ def answer(text: str) -> None:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Prints to stderr; where that cannot be, the work goes on in silence."""
+    """Prints to stderr; if that is impossible, the work continues silently."""
     try:
         _write(sys.stderr, f"{text}{end}")
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def finish() -> bool:
-    """Writes out what is left, as argparse's help; returns whether all that was printed went out."""
+    """Writes what is still buffered, such as argparse's help; returns whether everything was written."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -65,7 +65,7 @@ def finish() -> bool:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether somebody sits at a stream."""
+    """Whether a stream is a terminal."""
     try:
         return stream.isatty()
     except ValueError:
@@ -82,7 +82,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    """Lets what a stream still holds go nowhere: Python would complain once more while it ends."""
+    """Discards what a stream still holds: Python would otherwise complain again while it ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,6 +1,6 @@
 """Every call to AWS goes through here: made by botocore in this process, or by the AWS CLI, version 1 or 2.
 
-Region and endpoint are always said to ``aws`` in so many words. Left to the environment, version 1 does not read
+Region and endpoint are always passed to ``aws`` explicitly. Left to the environment, version 1 does not read
 AWS_REGION, and older versions 2 (Debian 12's is one) do not read AWS_ENDPOINT_URL: the same command would go to
 different places.
 """
@@ -96,7 +96,7 @@ class Aws:
         return dataclasses.replace(call, where=where)
 
     def account(self) -> Account:
-        """Asks which account these credentials belong to."""
+        """Looks up which account these credentials belong to."""
         command = self.command("sts", "get-caller-identity")
         return Account.of_caller(text(self.ask(command), "Arn"), self.region)
 
@@ -220,7 +220,7 @@ def text(answer: object, *path: str) -> str:
     """Returns a string from an answer.
 
     Raises:
-        FleetCloudError: It is not there: what answers is not AWS, or has changed.
+        FleetCloudError: It does not exist: what answers is not AWS, or has changed.
     """
     found = answer
     for key in path:

@@ -39,7 +39,7 @@ NOT_YET = re.compile(
 
 _OTHERWISE = {"ListObjectsV2": "s3:ListBucket"}
 
-# What AWS says when something is not there, and when it is there already.
+# What AWS says when something is not there, and when it already exists.
 ABSENT_CODES = {
     "NoSuchEntity",
     "ResourceNotFoundException",
@@ -56,7 +56,7 @@ PRESENT_CODES = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One kind of failure: ``pattern`` is looked for in AWS's words; its groups may stand in ``remedy``."""
+    """One kind of failure: ``pattern`` is looked for in AWS's words; its groups may be used in ``remedy``."""
 
     code: str
     pattern: str

@@ -53,7 +53,7 @@ class FleetNames:
 
     @property
     def role(self) -> str:
-        """The role that AWS IoT takes to register things."""
+        """The role that AWS IoT assumes to register things."""
         return f"{self.fleet}-provisioning"
 
     @property
@@ -78,17 +78,17 @@ class FleetNames:
 
     @property
     def rule(self) -> str:
-        """The topic rule; AWS takes no hyphen there."""
+        """The topic rule; AWS allows no hyphen there."""
         return re.sub("[^0-9A-Za-z_]", "_", self.fleet) + "_to_sns"
 
     @property
     def rule_role(self) -> str:
-        """The role that the rule takes."""
+        """The role that the rule assumes."""
         return f"{self.fleet}-rule"
 
     @property
     def thing_prefix(self) -> str:
-        """What stands before the serial number in a thing's name."""
+        """The prefix of the serial number in a thing's name."""
         return f"{self.fleet}-"
 
 
@@ -152,7 +152,7 @@ class BulkNames:
 
     @property
     def role(self) -> str:
-        """The role that AWS IoT takes to read the parameters and to register."""
+        """The role that AWS IoT assumes to read the parameters and to register."""
         return f"{self.names.fleet}-bulk"
 
     @property
@@ -174,7 +174,7 @@ def check_not_claim(flag: str, name: str) -> None:
     """Checks that things whose names begin so never have a client id that is a claim's.
 
     Raises:
-        UsageError: They would: whoever has a claim could connect under a device's name and throw it out.
+        UsageError: They would: whoever has a claim could connect under a device's name and disconnect it.
     """
     if f"{name}-".startswith(CLAIM_CLIENT_PREFIX):
         raise UsageError(
@@ -190,5 +190,5 @@ def partition_of(region: str) -> str:
 
 
 def trial_policy(thing: str) -> str:
-    """Returns the name of the policy of a thing to try with."""
+    """Returns the name of the policy of a trial thing."""
     return f"policy-{thing}"

@@ -15,7 +15,7 @@ def run_all(
 ) -> dict[str, CommandError]:
     """Runs the commands of each task in their order, several tasks at a time; what fails is returned by name.
 
-    What is gone already, by an earlier run or another hand, is no failure.
+    What is already gone, by an earlier run or another hand, is no failure.
     """
 
     def run(task: tuple[str, Sequence[Command]]) -> tuple[str, CommandError | None]:

@@ -22,7 +22,7 @@ def text(at: dt.datetime | None) -> str:
 
 
 def seconds(given: str) -> int | None:
-    """Returns a duration that somebody typed, such as ``90m`` or ``1h30m``; nothing for what is none."""
+    """Returns a duration that somebody typed, such as ``90m`` or ``1h30m``; nothing for anything else."""
     if not re.fullmatch("([0-9]+[dhms])+", given):
         return None
     sizes = {"d": 86400, "h": 3600, "m": 60, "s": 1}

@@ -12,7 +12,7 @@ ATTRIBUTE = "fleet"  # of a thing: which fleet's bulk registration made it
 
 
 def prerequisites(aws: Aws, bulk: BulkNames, thing_type: str) -> list[Resource]:
-    """Returns everything, in the order in which it is made."""
+    """Returns everything, in the order in which it is created."""
     account, names = bulk.account, bulk.names
     trust = documents.trust_policy(account)
     return [

@@ -1,4 +1,4 @@
-"""The folder of a bulk registration: a record of what was asked for, and each thing's key and certificate (0600)."""
+"""The folder of a bulk registration: a record of what was requested, and each thing's key and certificate (0600)."""
 
 import base64
 import contextlib
@@ -35,7 +35,7 @@ _POINT_BYTES = 65
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What was asked for, and how far it is.
+    """What was requested, and its progress.
 
     ``key`` is the parameters' place while a task may be under way, ``device_endpoint`` where the things connect when
     that was said.
@@ -117,12 +117,12 @@ class BulkFolder:
 
     @property
     def ca_file(self) -> Path:
-        """Where the CA is kept that was given."""
+        """The path of the copy of the CA that was passed."""
         return files.inside(self.path, CA)
 
     @property
     def remembered_ca(self) -> Path | None:
-        """The CA that was given; nothing when none was."""
+        """The CA that was passed; nothing when none was."""
         return self.ca_file if self.ca_file.is_file() else None
 
     def identity(self, thing: str) -> Identity:
@@ -133,7 +133,7 @@ class BulkFolder:
         """Returns the record; nothing when there is none.
 
         Raises:
-            FleetCloudError: The file is no record.
+            FleetCloudError: The file is not a record.
         """
         return self._record.read()
 
@@ -151,7 +151,7 @@ class BulkFolder:
         return [thing for thing in record.things if thing not in made]
 
     def clear(self, record: Record) -> None:
-        """Removes what was made here, and nothing else."""
+        """Removes what was created here, and nothing else."""
         for thing in [*record.things, SHARED]:
             for path in (self.key(thing), self.certificate(thing)):
                 files.remove(path)
@@ -166,7 +166,7 @@ class BulkFolder:
 
 
 def continued(found: Record | None, wanted: Record, folder: Path) -> Record:
-    """Returns the record to go on with: what is wanted, with the task of an earlier run.
+    """Returns the record to continue with: what is wanted, with the task of an earlier run.
 
     Raises:
         UsageError: The folder is another registration's.
@@ -190,7 +190,7 @@ def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
     """Checks that a record, if there is one, is of this fleet, account and region.
 
     Raises:
-        FleetCloudError: It is another's.
+        FleetCloudError: It belongs to another one.
     """
     if found is None:
         return
@@ -209,7 +209,7 @@ def check_place(found: Record | None, bulk: BulkNames, folder: Path) -> None:
 
 
 def certificates_in(report: Sequence[str]) -> Iterator[str]:
-    """Yields the certificates in a report's lines, wherever in a line they stand: AWS documents no form."""
+    """Yields the certificates in a report's lines, wherever they are in a line: AWS documents no form."""
     for line in report:
         try:
             yield from _pems(shallow(parsed(line)))
@@ -221,7 +221,7 @@ def made(folder: BulkFolder, key: str) -> list[tuple[str, str]]:
     """Returns each thing that the task with these parameters registered, and its certificate.
 
     Raises:
-        FleetCloudError: Somebody has written something else.
+        FleetCloudError: The file has been changed.
     """
     report = (files.read(folder.results(key)) or "").splitlines()
     found = {public_key(pem): pem for pem in certificates_in(report)}
@@ -255,7 +255,7 @@ def _entry(parameters: Path, line: str) -> dict[str, str]:
     """Returns one line of a task's parameters.
 
     Raises:
-        FleetCloudError: Somebody has written something else.
+        FleetCloudError: The file has been changed.
     """
     with contextlib.suppress(ValueError):
         found = parsed(line)

@@ -20,7 +20,7 @@ from fleet_cloud.plan.reconcile import ensure
 _PROCESSES = 2
 _MAKING, _SAVING = "making keys and requests", "saving certificates"
 # The first part is small, so that the first task begins soon; the next is made in less time than that takes, and so on.
-# None is very large: the certificates of the last are saved while nothing else goes on.
+# None is very large: the certificates of the last are saved while nothing else happens.
 _FIRST_PART, _GROWTH, _MOST_PART = 500, 3, 3000
 
 

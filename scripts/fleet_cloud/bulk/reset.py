@@ -1,4 +1,4 @@
-"""Takes a bulk registration away: its things and certificates, then what was made for them, then the local files."""
+"""Removes a bulk registration: its things and certificates, what was created for them, then the local files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +53,7 @@ def run(context: Context, path: Path, *, yes: bool) -> Outcome:
 
 
 def _certificates(aws: Aws, bulk: BulkNames) -> dict[str, list[str]]:
-    """Asks which certificates have the policy, and which things they belong to."""
+    """Looks up which certificates have the policy, and which things they belong to."""
     (attached,) = aws.ask_all([inventory.targets(aws, bulk.policy)])
     arns = strings(attached, "targets")
     answers = aws.ask_all(
@@ -83,7 +83,7 @@ def _pieces(aws: Aws, bulk: BulkNames, record: Record | None) -> list[Piece]:
 
 
 def _delete(aws: Aws, bulk: BulkNames, tasks: Sequence[Task], there: Existing) -> list[str]:
-    """Deletes in AWS's order; returns what could not be."""
+    """Deletes in AWS's order; returns what could not be deleted."""
     first = [(f"{piece.kind} {piece.name}", piece.first) for piece in there.ours if piece.first]
     left = run_all(aws, first, "")
     left |= run_all(aws, tasks, "deleting things and their certificates")

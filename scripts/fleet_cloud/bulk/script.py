@@ -1,4 +1,4 @@
-"""What a dry run of ``bulk`` prints: a script that registers, and after which ``bulk`` itself saves what came of it."""
+"""What a dry run of ``bulk`` prints: a script that registers, and after which ``bulk`` itself saves the outcome."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _SHARED_LOOP = """\
 def show(
     aws: Aws, bulk: BulkNames, folder: BulkFolder, record: Record, pending: Sequence[str]
 ) -> None:
-    """Prints the script, all but what makes role, policy, type and bucket."""
+    """Prints the script, without what creates role, policy, type and bucket."""
     shell, say = aws.shell, aws.shell.console.script
     key = tasks.new_key(record.prefix)
     things, parameters = folder.path / layout.THINGS, folder.parameters(key)
@@ -55,7 +55,7 @@ def show(
 
 
 def shared_certificate(aws: Aws, folder: BulkFolder) -> str:
-    """Makes the certificate that all things share, unless it is there; returns its id (in a dry run a variable)."""
+    """Makes the certificate that all things share, unless it exists; returns its id (in a dry run a variable)."""
     shell, certificate, key = aws.shell, folder.certificate(SHARED), folder.key(SHARED)
     pem = files.read(certificate)
     if pem is not None:

@@ -16,7 +16,7 @@ from fleet_cloud.plan.documents import Document
 TASK = Variable("task")
 _RUNNING = {"InProgress", "Cancelling"}
 # Between two looks at a task: a share of the time that it seems to take yet, so that neither a short nor a long one
-# costs much; of the time that it has taken, until it says how far it is.
+# costs much; of the time that it has taken, until it reports its progress.
 _POLL_SHARE, _POLL_LEAST, _POLL_MOST = 0.5, 0.1, 5.0
 _FETCH_SECONDS = 60
 
@@ -47,7 +47,7 @@ def start(aws: Aws, bulk: BulkNames, key: str, body: Document) -> Command:
 
 
 def describe(aws: Aws, task: str | Variable) -> Command:
-    """Returns the command that reports how far a task is."""
+    """Returns the command that reports the progress of a task."""
     return aws.command("iot", "describe-thing-registration-task", "--task-id", task)
 
 
@@ -86,7 +86,7 @@ def find(aws: Aws, key: str) -> str | None:
 
 
 def wait(aws: Aws, task: str, sleep: Callable[[float], None] = time.sleep) -> Answer:
-    """Waits until a task has ended, reporting how far it is; returns what AWS says of it."""
+    """Waits until a task has ended, reporting its progress; returns what AWS says of it."""
     began, shown = time.monotonic(), ""
     while True:
         described = aws.ask(describe(aws, task))

@@ -1,4 +1,4 @@
-"""``fleet-cloud bulk``: registers many things at once, with keys made here; ``bulk reset`` takes them away."""
+"""``fleet-cloud bulk``: registers many things at once, with keys made here; ``bulk reset`` removes them."""
 
 import argparse
 from pathlib import Path
@@ -39,7 +39,7 @@ _SHOWN = 10  # lines of the error report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how many, and what they are called."""
+    """Adds the flags for the number of things and their names."""
     parser.add_argument("action", nargs="?", choices=["reset"], help="delete everything")
     parser.add_argument("--count", metavar="N", type=int, help="how many things")
     parser.add_argument(
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Registers, goes on with it, or takes it away."""
+    """Registers, continues a registration, or removes it."""
     if arguments.action == "reset":
         return reset.run(context, arguments.out, yes=arguments.yes)
     _check(arguments)

@@ -22,7 +22,7 @@ each. Claims of claim temporary are not listed: AWS does not list them, and they
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how far to look."""
+    """Adds the flag for how far to search."""
     parser.add_argument(
         "--all",
         action="store_true",

@@ -113,7 +113,7 @@ def _check_fleet(context: Context, aws: Aws, account: Account) -> None:
 
 
 def _make(context: Context, aws: Aws, folder: ClaimFolder, batch: str) -> str:
-    """Makes the key unless it is there, then the certificate, and then attaches the policy.
+    """Makes the key unless it exists, then the certificate, and then attaches the policy.
 
     In this order an interruption leaves nothing that can do anything: a key without a certificate, or a
     certificate without a policy.
@@ -145,7 +145,7 @@ def _take(context: Context, aws: Aws, folder: ClaimFolder) -> str:
 
 
 def _finish(context: Context, aws: Aws, folder: ClaimFolder, arn: str) -> str:
-    """Compares a certificate that is there with AWS; attaches the policy if an earlier run could not.
+    """Compares a certificate that exists with AWS; attaches the policy if an earlier run could not.
 
     Returns:
         ``unchanged`` or ``finished``.

@@ -1,4 +1,4 @@
-"""``fleet-cloud claim revoke``: switches claims off at once."""
+"""``fleet-cloud claim revoke``: deactivates claims at once."""
 
 import argparse
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ good, after asking.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which, and whether for good."""
+    """Adds the flags for which claims, and whether to delete them."""
     parser.add_argument(
         "claims", metavar="CLAIM", nargs="*", help="the beginning of an id, or a folder"
     )
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Switches off, and deletes if that was asked for."""
+    """Deactivates, and deletes if that was requested."""
     given: Sequence[str] = arguments.claims
     if not given and not arguments.leftovers:
         raise UsageError(

@@ -38,7 +38,7 @@ differently now.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the list, and whether there are others."""
+    """Adds the list, and whether other devices are accepted."""
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="the list")
     parser.add_argument(
         "--only",
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Reads, asks, makes what is missing."""
+    """Reads the list, queries AWS, and creates what is missing."""
     if arguments.file is None and arguments.only is None:
         raise UsageError("nothing to do", remedy="pass FILE, --only or --no-only")
     devices = expected.read(arguments.file) if arguments.file else []
@@ -168,7 +168,7 @@ def _making(aws: Aws, entry: Entry) -> list[Command]:
 
 
 def _changing(aws: Aws, entry: Entry, there: Mapping[str, object]) -> list[Command]:
-    """Returns the command for a thing that is there; what it remembers otherwise stays."""
+    """Returns the command for a thing that exists; what it remembers otherwise stays."""
     attributes = inventory.attributes(there)
     known = registrations.of(attributes)
     changed = dataclasses.replace(known, expected=entry.key or known.expected)

@@ -29,7 +29,7 @@ _MOST_ASKED = 250  # things, as many as a page has
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how much is asked."""
+    """Adds the flag for how much to query."""
     parser.add_argument(
         "--certificates",
         action="store_true",

@@ -42,7 +42,7 @@ thousand things take ten minutes.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what else to look at."""
+    """Adds the flags for what else to consider."""
     parser.add_argument(
         "certificates",
         metavar="CERTIFICATE",

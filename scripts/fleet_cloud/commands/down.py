@@ -1,4 +1,4 @@
-"""``fleet-cloud down``: takes away what ``up`` and ``claim new`` made, and the fleet's devices."""
+"""``fleet-cloud down``: deletes what ``up`` and ``claim new`` created, and the fleet's devices."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ AWS may refuse to delete a detached policy or a deprecated thing type for up to 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what stays, and how long to wait."""
+    """Adds the flags for what to keep, and how long to wait."""
     parser.add_argument("--keep-devices", action="store_true", help="keep the devices working")
     parser.add_argument(
         "--patience",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Looks, asks, disables, deletes."""
+    """Looks up what exists, asks for confirmation, disables it, then deletes it."""
     aws, names = context.aws(), context.names
     account, template = plan.look(aws, names)
     aliases = credentials.aliases_of(aws, names)
@@ -87,7 +87,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 
 
 def _without_devices(there: Existing) -> Existing:
-    """Returns what may go while the devices go on."""
+    """Returns what may be deleted while the devices keep working."""
     needed = {"device policy", "thing type", "thing group", "billing group"}
     needed |= {credentials.ALIAS, credentials.ROLE}
     return Existing(

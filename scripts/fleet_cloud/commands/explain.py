@@ -1,4 +1,4 @@
-"""``fleet-cloud explain``: what happened to one device, in the order of time, and what is probably behind it."""
+"""``fleet-cloud explain``: what happened to one device, in chronological order, and the likely cause."""
 
 import argparse
 import functools

@@ -36,7 +36,7 @@ _ACCOUNT_DIGITS = 12
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds for what, and for where."""
+    """Adds the commands, and the account."""
     parser.add_argument(
         "commands",
         metavar="COMMAND",

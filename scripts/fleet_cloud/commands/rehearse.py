@@ -32,7 +32,7 @@ _VARIATIONS = ("half-quota", "slow-hook", "power-cuts")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds how many, how, and where to."""
+    """Adds the flags for how many devices, how, and against what."""
     parser.add_argument("--devices", metavar="N", type=int, help="how many devices")
     parser.add_argument(
         "--power-on",

@@ -1,4 +1,4 @@
-"""``fleet-cloud rotate status``: how far a rotation is, and retirement of the certificates that it replaced."""
+"""``fleet-cloud rotate status``: the progress of a rotation, and retirement of the certificates that it replaced."""
 
 import argparse
 import collections
@@ -26,7 +26,7 @@ itself has reported success in a session with its new certificate, and the thing
 Asks first; --dry-run shows. It may be run at any time while a rotation is in progress.
 """
 
-# What a device said is a question a device: from here on only of those that failed, unless their certificates retire.
+# Reports take a query for each device: from here on only for those that failed, unless their certificates retire.
 _MOST_ASKED = 250
 _ORDER = ("QUEUED", "IN_PROGRESS", jobs.SUCCEEDED, *jobs.FAILURES, "CANCELED", "REMOVED")
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Shows how far a rotation is; with --retire, retires the certificates that it replaced."""
+    """Shows the progress of a rotation; with --retire, retires the certificates that it replaced."""
     aws, names = context.aws(), context.names
     identifier = arguments.job or jobs.latest(aws, names)
     (job,) = aws.ask_all([jobs.describe(aws, identifier)]) if identifier else (None,)

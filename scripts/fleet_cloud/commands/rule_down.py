@@ -1,4 +1,4 @@
-"""``fleet-cloud rule down``: takes the rule, its role and its SNS topic away."""
+"""``fleet-cloud rule down``: deletes the rule, its role and its SNS topic."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ then the role NAME-rule. Asks first. When run again, it says that nothing is lef
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the answer beforehand."""
+    """Adds the flag that confirms in advance."""
     confirm.add_to(parser)
 
 

@@ -1,4 +1,4 @@
-"""``fleet-cloud rule up``: what devices publish on a topic comes by SNS, for example as e-mail."""
+"""``fleet-cloud rule up``: sends what devices publish on a topic to SNS, for example as e-mail."""
 
 import argparse
 import re
@@ -27,7 +27,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds from where and where to."""
+    """Adds the source and the destination."""
     parser.add_argument(
         "--topic",
         metavar="FILTER",
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Makes what is missing, puts right what differs."""
+    """Creates what is missing, corrects what differs."""
     _check(
         "--topic",
         _TOPIC,

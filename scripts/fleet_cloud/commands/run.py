@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Starts it and follows it."""
+    """Starts the order and follows it."""
     words: list[str] = arguments.words
     least = 1 if arguments.group else 2
     if len(words) < least:
@@ -139,7 +139,7 @@ def _existing(aws: Aws, name: str) -> str | None:
 
 
 def _made(context: Context, aws: Aws, payload: str) -> str:
-    """Makes the command that carries a payload, unless it is there; returns its ARN."""
+    """Makes the command that carries a payload, unless it exists; returns its ARN."""
     arn = aws.account().iot(f"command/{runs.command_id(context.names, payload)}")
     with files.temporary_folder() as folder:
         path = (Path() if context.shell.dry_run else folder) / "payload.json"
@@ -171,7 +171,7 @@ def _job(context: Context, aws: Aws, target: str, payload: str, seconds: int) ->
 
 
 def _ticks(seconds: float) -> Iterator[None]:
-    """Goes round once a second, so long."""
+    """Yields once a second until the time is over."""
     until = time.monotonic() + seconds
     yield
     while time.monotonic() < until:

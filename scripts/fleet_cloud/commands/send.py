@@ -93,7 +93,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
 def _sent(
     context: Context, arguments: argparse.Namespace, content: bytes, response_topic: str
 ) -> object:
-    """Sends the message; returns what was answered, if that was asked for."""
+    """Sends the message; returns what was answered, if that was requested."""
     aws, shell = context.aws(), context.shell
     with files.temporary_folder() as folder:
         path = (Path() if shell.dry_run else folder) / "payload"
@@ -148,7 +148,7 @@ def _call(
 
 
 def check_topic(name: str, topic: str) -> None:
-    """Checks that AWS IoT would take a topic.
+    """Checks that AWS IoT would accept a topic.
 
     Raises:
         UsageError: It would not.

@@ -33,7 +33,7 @@ or when an interrupted claim new left a certificate behind.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds nothing: the global flags say it all."""
+    """Adds nothing: the global flags are enough."""
     del parser
 
 

@@ -1,4 +1,4 @@
-"""``fleet-cloud things clean``: takes the things made to try with away again."""
+"""``fleet-cloud things clean``: deletes the trial things."""
 
 import argparse
 

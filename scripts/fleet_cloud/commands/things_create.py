@@ -1,4 +1,4 @@
-"""``fleet-cloud things create``: numbered things with certificates, to try with."""
+"""``fleet-cloud things create``: numbered things with certificates, for trials."""
 
 import argparse
 import dataclasses
@@ -49,7 +49,7 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Makes those that are missing."""
+    """Creates those that are missing."""
     if not 1 <= arguments.count <= _MOST:
         raise UsageError(f"{arguments.count} things", remedy=f"pass a number from 1 to {_MOST}")
     context.shell.need("openssl")

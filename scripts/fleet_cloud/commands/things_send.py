@@ -1,4 +1,4 @@
-"""``fleet-cloud things send``: publishes as each of the things made to try with."""
+"""``fleet-cloud things send``: publishes as each of the trial things."""
 
 import argparse
 import re
@@ -41,7 +41,7 @@ _FIRST = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what, where to, how long."""
+    """Adds the message, the topic and the duration."""
     parser.add_argument(
         "message",
         metavar="MESSAGE",
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Allows it, and publishes."""
+    """Allows the topic, and publishes."""
     _check(arguments)
     connection.check_ca_file(arguments.ca_file)
     connection.need_environment()

@@ -1,4 +1,4 @@
-"""``fleet-cloud up``: makes what a fleet needs in the cloud, and puts right what differs."""
+"""``fleet-cloud up``: makes what a fleet needs in the cloud, and corrects what differs."""
 
 import argparse
 from pathlib import Path
@@ -128,7 +128,7 @@ def _add_hook(parser: argparse.ArgumentParser) -> None:
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Makes what is missing, puts right what differs."""
+    """Creates what is missing, corrects what differs."""
     check_not_claim("--name", context.names.fleet)
     flags = _flags(arguments)
     rights_flags = device_policy.read(arguments)

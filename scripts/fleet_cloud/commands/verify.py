@@ -49,7 +49,7 @@ _REQUEST = Variable("request")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds where, and as which device."""
+    """Adds the server and the trial device."""
     parser.add_argument(
         "--serial", metavar="SERIAL", help="the trial device's serial number (default: verify-…)"
     )
@@ -238,7 +238,7 @@ def _wanted(key: Key, parameters: Mapping[str, str]) -> Wanted:
 
 
 def about(takeover: Takeover, made: Registered) -> list[str]:
-    """Returns for people what came of the takeover."""
+    """Returns the outcome of the takeover, for people."""
     if takeover.taken is None:
         return [f"a claim does not take over an existing device: {takeover.said}"]
     if takeover.taken.thing != made.thing:

@@ -1,4 +1,4 @@
-"""Has a request certified by AWS IoT: the certificate goes into a file, what AWS calls it into a variable."""
+"""Has a request certified by AWS IoT: the certificate goes into a file, its ARN or id into a variable."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ def command(
         aws: Makes it.
         request: The certificate signing request, in PEM.
         certificate: The file for the certificate.
-        into: What AWS calls the certificate.
-        named_by: In which of its ways: ``certificateArn`` or ``certificateId``.
+        into: The variable for the certificate's ARN or id.
+        named_by: Which of them: ``certificateArn`` or ``certificateId``.
     """
     return aws.command(
         "iot",

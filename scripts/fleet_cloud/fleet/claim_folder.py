@@ -15,7 +15,7 @@ _OTHERS = 0o077
 
 @dataclasses.dataclass(frozen=True)
 class ClaimFolder:
-    """A folder with a claim certificate and its private key, or one that shall get them."""
+    """A folder that has, or will have, a claim certificate and its private key."""
 
     path: Path
 
@@ -44,7 +44,7 @@ class ClaimFolder:
             self._check_free(path)
 
     def certificate_id(self, shell: Shell) -> str | None:
-        """Returns the id of the certificate that is there; nothing when it is yet to be made.
+        """Returns the id of the certificate that exists; nothing when it is yet to be made.
 
         Raises:
             FleetCloudError: What is there cannot be used: a certificate without its key, files cut off.
@@ -70,7 +70,7 @@ class ClaimFolder:
     def take(self, aws: Aws, command: Command) -> Answer | None:
         """Writes the key and the certificate that a command answers with; in a dry run print that.
 
-        By hand the answer goes into a file, never onto the terminal: it holds the key.
+        By hand the answer goes into a file, never onto the terminal: it contains the key.
         """
         shell = aws.shell
         if not shell.dry_run:

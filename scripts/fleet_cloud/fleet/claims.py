@@ -33,7 +33,7 @@ class Found:
 
 
 def gather(aws: Aws, names: FleetNames, held: Holdings, *, everything: bool) -> Found:
-    """Asks what each claim is for, and finds certificates that have a claim's subject and no policy."""
+    """Looks up what each claim is for, and finds certificates that have a claim's subject and no policy."""
     own = {certificate.arn for certificate in [*held.claims, *held.devices]}
     others = [
         certificate for certificate in held.certificates.values() if certificate.arn not in own

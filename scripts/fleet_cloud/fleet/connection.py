@@ -65,7 +65,7 @@ class Server:
 
 
 def need_environment(*modules: str) -> None:
-    """Goes on in the project's environment when this Python lacks awscrt or others; does not return then.
+    """Continues in the project's environment when this Python lacks awscrt or others; does not return then.
 
     Raises:
         FleetCloudError: There is no such environment.
@@ -86,10 +86,10 @@ def need_environment(*modules: str) -> None:
 
 
 def check_ca_file(ca_file: Path | None) -> None:
-    """Checks that a CA file that somebody named is there and holds certificates.
+    """Checks that a CA file that somebody named is there and contains certificates.
 
     Raises:
-        FleetCloudError: It is not, or holds something else.
+        FleetCloudError: It is not, or contains something else.
     """
     if ca_file and pem.certificates(ca_file, "--ca-file") is None:
         raise UsageError(f"--ca-file {ca_file} does not exist", remedy="check its name")

@@ -22,7 +22,7 @@ def read(path: Path) -> list[Event]:
     """Returns the events in a bundle.
 
     Raises:
-        UsageError: The file is no bundle.
+        UsageError: The file is not a bundle.
     """
     try:
         texts = _texts(path)

@@ -61,7 +61,7 @@ def read(path: Path) -> list[Expected]:
     """Returns the devices of a file: one serial number a line, or CSV with a line that names its columns.
 
     Raises:
-        UsageError: It is not there, or a line is wrong.
+        UsageError: It does not exist, or a line is wrong.
     """
     text = files.read(path)
     if text is None:
@@ -101,7 +101,7 @@ def entry(device: Expected, template: Mapping[str, object]) -> Entry:
         template: What the hook knows of the template.
 
     Raises:
-        UsageError: The template needs more to name it, or it has more attributes than AWS takes.
+        UsageError: The template needs more to name it, or it has more attributes than AWS allows.
     """
     declared = template["defaults"]
     known = {
@@ -170,7 +170,7 @@ def _columns(path: Path, rows: Sequence[tuple[int, list[str]]]) -> list[str] | N
 
 
 def _check_names(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Sees to it that no hash of a key is taken for an attribute: everybody's key would be let in."""
+    """Sees to it that no hash of a key is taken for an attribute: everybody's key would be admitted."""
     if doubled := {name for name in columns if columns.count(name) > 1}:
         raise UsageError(
             f"{path} has the column {min(doubled)} twice",

@@ -99,7 +99,7 @@ def holdings(aws: Aws, names: FleetNames) -> Holdings:
 
 
 def things(aws: Aws, names: FleetNames, held: Holdings) -> Devices:
-    """Asks for the fleet's things and which certificate each has: a question a thing."""
+    """Asks for the fleet's things and which certificate each has: one query for each thing."""
     prefix = names.thing_prefix
     listed = aws.ask(aws.command("iot", "list-things"))
     known = {text(entry, "thingName"): attributes(entry) for entry in entries(listed, "things")}
@@ -181,7 +181,7 @@ def is_named(names: FleetNames, name: str, attributes: Mapping[str, object]) -> 
 
 
 def of_things(aws: Aws, named: Iterable[str]) -> dict[str, list[str]]:
-    """Asks which certificates each thing has."""
+    """Looks up which certificates each thing has."""
     asked = [*named]
     answers = aws.ask_all(
         [aws.command("iot", "list-thing-principals", "--thing-name", name) for name in asked],

@@ -1,4 +1,4 @@
-"""AWS IoT Jobs that order a rotation: what is started, what became of it, and which certificate each replaced."""
+"""AWS IoT Jobs that order a rotation: what is started, its outcome, and which certificate each replaced."""
 
 import dataclasses
 import datetime as dt
@@ -44,7 +44,7 @@ class Execution:
 
     @property
     def replaced(self) -> str | None:
-        """The id of the certificate that the device was to get away from."""
+        """The id of the certificate that the device was to replace."""
         return _identifier(self.details.get("from"))
 
     @property
@@ -55,7 +55,7 @@ class Execution:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Retirement:
-    """What is to become of a replaced certificate: ``certificate`` is to go; or ``why`` not, or not yet."""
+    """The plan for a replaced certificate: ``certificate`` is to be retired; or ``why`` not, or not yet."""
 
     execution: Execution
     certificate: Certificate | None
@@ -108,7 +108,7 @@ def describe(aws: Aws, identifier: str) -> Command:
 
 
 def executions(aws: Aws, identifier: str) -> list[Execution]:
-    """Asks how far each device is, without what it said of it."""
+    """Looks up how far each device is, without what it said of it."""
     listed = aws.ask(aws.command("iot", "list-job-executions-for-job", "--job-id", identifier))
     found = []
     for entry in entries(listed, "executionSummaries"):
@@ -125,7 +125,7 @@ def executions(aws: Aws, identifier: str) -> list[Execution]:
 
 
 def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list[Execution]:
-    """Asks what these devices said: a question a device."""
+    """Looks up what these devices said: one query for each device."""
     answers = aws.ask_all(
         [
             aws.command(
@@ -145,7 +145,7 @@ def with_details(aws: Aws, identifier: str, chosen: Sequence[Execution]) -> list
 
 
 def retirements(aws: Aws, names: FleetNames, done: Sequence[Execution]) -> list[Retirement]:
-    """Asks which replaced certificates may go: the thing has both, and the new one is in force."""
+    """Looks up which replaced certificates may go: the thing has both, and the new one is in force."""
     held = inventory.holdings(aws, names)
     has = inventory.of_things(aws, [execution.thing for execution in done])
     return [judge(execution, has[execution.thing], held) for execution in done]

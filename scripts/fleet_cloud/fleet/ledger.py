@@ -34,7 +34,7 @@ def read(path: Path) -> Ledger:
     """Returns what a ledger says.
 
     Raises:
-        UsageError: There is no such file, or it is no ledger.
+        UsageError: There is no such file, or it is not a ledger.
     """
     text = files.read(path)
     last: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Receives what devices publish, with an operator's own credentials: MQTT 5 over WebSocket, as AWS IoT takes it."""
+"""Receives what devices publish, with an operator's own credentials: MQTT 5 over WebSocket, as AWS IoT accepts it."""
 
 import json
 import queue

@@ -1,6 +1,6 @@
 """The fleet's things at any size, in pages: of fleet indexing where the account has it, else of the registry.
 
-A thing is known by its name and its own attribute serialNumber alone: which certificate it has is a question a thing.
+A thing is known by its name and its own attribute serialNumber alone: its certificate takes a query for each thing.
 """
 
 import dataclasses

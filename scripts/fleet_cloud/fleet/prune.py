@@ -70,7 +70,7 @@ def by_ledger(
     """Yields what a ledger gives up and may give up.
 
     Args:
-        aws: Asks what those have that are on no thing of the fleet.
+        aws: Looks up what those have that are on no thing of the fleet.
         held: The account's certificates.
         devices: The fleet's.
         ledger: What the device says.

@@ -72,7 +72,7 @@ def write(aws: Aws, known: Known, registration: Registration) -> Command:
 
 
 def payload(attributes: Mapping[str, str], *, merge: bool = False) -> str:
-    """Returns attributes as the AWS CLI takes them; merged into those that are there, or in their place."""
+    """Returns attributes as the AWS CLI takes them; merged into those that exist, or in their place."""
     given: dict[str, object] = {"attributes": dict(attributes)}
     return json.dumps({**given, "merge": True} if merge else given, separators=(",", ":"))
 

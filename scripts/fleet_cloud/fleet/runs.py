@@ -74,7 +74,7 @@ def start_command(plane: DataPlane, command_arn: str, target_arn: str, seconds: 
 
 
 def command_report(aws: Aws, thing: str, target_arn: str, execution: str) -> Report:
-    """Asks what the device said of a command."""
+    """Looks up what the device said of a command."""
     answer = aws.ask(
         aws.command(
             "iot",
@@ -122,7 +122,7 @@ def start_job(
 
 
 def job_reports(aws: Aws, identifier: str, known: Mapping[str, Report]) -> list[Report]:
-    """Asks how far each device of a job is; of those that have ended since, what they said."""
+    """Looks up how far each device of a job is; of those that have ended since, what they said."""
     found = jobs.executions(aws, identifier)
     fresh = [each for each in found if each.status in ENDED and not _is_known(known, each.thing)]
     details = {each.thing: each.details for each in jobs.with_details(aws, identifier, fresh)}
@@ -143,5 +143,5 @@ def _is_known(known: Mapping[str, Report], thing: str) -> bool:
 
 
 def arn_of(answer: Answer | None) -> str | None:
-    """Returns the ARN of a command that is there."""
+    """Returns the ARN of a command that exists."""
     return text(answer, "commandArn") if answer else None

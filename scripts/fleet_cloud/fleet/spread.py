@@ -24,7 +24,7 @@ def window_seconds(fleet_size: int, per_second: float = REGISTRATIONS_PER_SECOND
         per_second: The account's quota of registrations.
 
     Raises:
-        UsageError: A number makes no sense, or the window is longer than the agent takes.
+        UsageError: A number is not valid, or the window is longer than the agent allows.
     """
     if fleet_size < 1:
         raise UsageError(f"--fleet-size {fleet_size} is not a fleet size", remedy="pass 1 or more")

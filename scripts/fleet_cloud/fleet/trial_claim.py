@@ -19,7 +19,7 @@ _ARN = Variable("claim_arn")
 
 @contextmanager
 def trial_claim(aws: Aws, names: FleetNames, folder: Path, purpose: str) -> Iterator[Identity]:
-    """Gives the claim's files in a folder; ``purpose`` stands in its subject."""
+    """Provides the claim's files in a folder; ``purpose`` is part of its subject."""
     shell = aws.shell
     identity = Identity(certificate=folder / "claim.pem.crt", key=folder / "claim.pem.key")
     shell.change(openssl.make_key(identity.key))

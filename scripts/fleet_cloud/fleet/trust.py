@@ -1,6 +1,6 @@
 """Looks whether the server at an endpoint can be trusted, before devices are made or let connect there.
 
-awscrt punishes a handshake that failed by a wait of ten to thirty seconds (s2n's blinding), and then often says no more
+awscrt answers a failed handshake with a wait of ten to thirty seconds (s2n's blinding), and then often says no more
 than that no answer came.
 """
 

@@ -19,7 +19,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Makes a folder, and those above it, unless it is there.
+    """Makes a folder, and those above it, unless it exists.
 
     Raises:
         FleetCloudError: It cannot be made.
@@ -97,7 +97,7 @@ def names_in(folder: Path) -> list[str]:
     """Returns the names of what is in a folder, in order; none when it is not there.
 
     Raises:
-        FleetCloudError: It is no folder, or cannot be read.
+        FleetCloudError: It is not a folder, or cannot be read.
     """
     with _reported(f"{folder} cannot be read"), suppress(FileNotFoundError):
         return sorted(os.listdir(folder))  # noqa: PTH208 - of ten thousand, a path each takes long
@@ -108,7 +108,7 @@ def folders_with(folder: Path, name: str) -> set[str]:
     """Returns which folders in a folder have a file of this name that is whole; no link is followed.
 
     Raises:
-        FleetCloudError: It is no folder, or cannot be read.
+        FleetCloudError: It is not a folder, or cannot be read.
     """
     place = str(folder)
     return {
@@ -156,7 +156,7 @@ def write_upload(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, if it is there.
+    """Removes a file, if it exists.
 
     Raises:
         FleetCloudError: It cannot be removed.
@@ -189,7 +189,7 @@ def make_private(path: Path) -> None:
 
 
 def opened(path: Path) -> BinaryIO:
-    """Opens a file to read, and waits for no writer of a FIFO; of one that is there, as of ``<(command)``, for all."""
+    """Opens a file to read, and waits for no writer of a FIFO; of one that exists, as of ``<(command)``, for all."""
 
     def opener(name: str, flags: int) -> int:
         descriptor = os.open(name, flags | os.O_NONBLOCK)
@@ -205,7 +205,7 @@ def read(path: Path) -> str | None:
     A byte order mark and line ends of Windows are no part of it.
 
     Raises:
-        FleetCloudError: It is there and cannot be read, or is not text in UTF-8.
+        FleetCloudError: It exists but cannot be read, or is not text in UTF-8.
     """
     try:
         with opened(path) as file:
@@ -250,7 +250,7 @@ def read(path: Path) -> str | None:
 
 
 def _named(content: bytes, path: Path) -> tuple[str, str]:
-    """Returns what a file is that is no text in UTF-8, and what to type."""
+    """Returns what a file is that is not text in UTF-8, and what to type."""
     given, new = quoting.word(path), quoting.word(path.with_suffix(".new"))
     if content.startswith(_UTF_16):
         return (

@@ -33,7 +33,7 @@ def make_request(key: Path, subject: str, into: Variable | None = None) -> Comma
 def make_key_and_request(key: Path, subject: str) -> Command:
     """Returns the command for a new P-256 key in a file, 0600, and a request, which it prints: one process for both.
 
-    It would replace a key that is there: look first.
+    It would replace a key that exists: look first.
     """
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     return Command(
@@ -72,7 +72,7 @@ def certificate_id(pem: str, path: Path) -> str:
     """Returns the id that AWS IoT gives this certificate: the SHA-256 of its DER.
 
     Raises:
-        FleetCloudError: The file holds no certificate.
+        FleetCloudError: The file contains no certificate.
     """
     found = _CERTIFICATE.search(pem)
     try:

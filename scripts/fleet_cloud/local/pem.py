@@ -1,4 +1,4 @@
-"""PEM files from an operator's hands: the certificates in them, or what they are instead and how that is converted."""
+"""PEM files from an operator: the certificates in them, or what they are instead and how that is converted."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _ESCAPED = r"-----\n"  # as in a string of JSON
 
 
 def certificates(path: Path, flag: str) -> str | None:
-    """Returns the certificates in a CA file, and nothing else that stands there; nothing when there is no such file.
+    """Returns the certificates in a CA file, and nothing else in it; nothing when there is no such file.
 
     Args:
         path: The file.
@@ -24,7 +24,7 @@ def certificates(path: Path, flag: str) -> str | None:
 
     Raises:
         FleetCloudError: It is not text, or cannot be read.
-        UsageError: It holds something else, something more, or a damaged certificate.
+        UsageError: It contains something else, something more, or a damaged certificate.
     """
     text = files.read(path)
     if text is None:

@@ -41,7 +41,7 @@ class RecordFile(Generic[_Record]):
         """Returns the record; nothing when there is no such file.
 
         Raises:
-            FleetCloudError: The file is no record.
+            FleetCloudError: The file is not a record.
         """
         path = files.inside(self.folder, self.name)
         text = files.read(path)

@@ -94,7 +94,7 @@ class Shell:
         self._in_process[program] = run
 
     def need(self, *programs: str) -> None:
-        """Checks that these programs are installed, before anything is begun.
+        """Checks that these programs are installed, before anything is started.
 
         Raises:
             FleetCloudError: One is missing; says how to get it.
@@ -132,7 +132,7 @@ class Shell:
         return printed
 
     def make_folder(self, folder: Path, mode: int) -> None:
-        """Makes a folder unless it is there, or prints that in a dry run."""
+        """Makes a folder unless it exists, or prints that in a dry run."""
         if not self.dry_run:
             files.make_folder(folder, mode)
         elif not folder.is_dir():

@@ -21,7 +21,7 @@ ALIAS = "role alias"
 ROLE = "credentials role"
 ROLE_POLICY = "credentials"
 
-# SDKs renew from 15 minutes before the end: shorter ones would be asked for all the time.
+# SDKs renew from 15 minutes before the end: shorter ones would be requested all the time.
 SECONDS = 3600
 
 _ALIAS = re.compile(r"[\w=,@-]{1,128}", re.ASCII)
@@ -112,7 +112,7 @@ def _policy(path: Path) -> Document:
 def of_fleet(
     aws: Aws, names: FleetNames, account: Account, flags: CredentialsFlags
 ) -> list[Resource]:
-    """Returns what the flags ask for, in the order in which it is made."""
+    """Returns what the flags ask for, in the order in which it is created."""
     wanted = []
     ours = account.role(names.credentials)
     if flags.policy is not None:
@@ -154,7 +154,7 @@ def _alias_facts(answer: Answer) -> Facts:
 
 
 def aliases_of(aws: Aws, names: FleetNames) -> list[str]:
-    """Asks which role aliases the fleet's devices may use."""
+    """Looks up which role aliases the fleet's devices may use."""
     policy = resources.policy(aws, names, resources.DEVICE_POLICY, names.device_policy, {})
     (answer,) = aws.ask_all([policy.read])
     found = policy.facts(answer) if answer else None

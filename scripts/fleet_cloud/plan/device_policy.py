@@ -42,7 +42,7 @@ def read(arguments: argparse.Namespace) -> RightsFlags:
     """Returns what the flags ask for.
 
     Raises:
-        UsageError: They contradict each other, or the file is no policy.
+        UsageError: They contradict each other, or the file is not a policy.
     """
     path: Path | None = arguments.device_policy_file
     flags = RightsFlags(

@@ -35,7 +35,7 @@ class Registry:
 
     @classmethod
     def of(cls, body: object) -> "Registry":
-        """Returns what a template's body names in so many words."""
+        """Returns what a template's body names literally."""
         sections = body.get("Resources") if isinstance(body, Mapping) else None
         for resource in sections.values() if isinstance(sections, Mapping) else ():
             if isinstance(resource, Mapping) and resource.get("Type") == "AWS::IoT::Thing":
@@ -62,7 +62,7 @@ NOWHERE = Registry()
 
 
 def trust_policy(account: Account) -> Document:
-    """Returns who may take the provisioning role: AWS IoT, and only on behalf of this account.
+    """Returns who may assume the provisioning role: AWS IoT, and only on behalf of this account.
 
     Without the condition, somebody else's account could make AWS IoT act here with our role (confused deputy).
     """
@@ -80,7 +80,7 @@ def trust_policy(account: Account) -> Document:
 
 
 def lambda_trust_policy() -> Document:
-    """Returns who may take the hook's role: Lambda, which does not say for which account it does."""
+    """Returns who may assume the hook's role: Lambda, which does not say for which account it does."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -94,7 +94,7 @@ def lambda_trust_policy() -> Document:
 
 
 def credentials_trust_policy() -> Document:
-    """Returns who may take a role for devices' programs: AWS IoT's credentials provider.
+    """Returns who may assume a role for devices' programs: AWS IoT's credentials provider.
 
     AWS documents no condition key for it; one that it does not send would refuse every device.
     """
@@ -174,7 +174,7 @@ def claim_policy(account: Account, names: FleetNames) -> Document:
     """Returns what a claim may do: ask for a certificate, in both ways, and register with this fleet's template.
 
     ``create/*`` does not cover ``create-from-csr/*``: they are two entries. The client id is narrowed so that a
-    leaked claim cannot throw a device out by connecting under its name.
+    leaked claim cannot disconnect a device by connecting under its name.
     """
     topics = provisioning_topics(names)
     return {

@@ -53,7 +53,7 @@ def read(aws: Aws, names: FleetNames) -> Command:
 
 
 def settings_of(answer: Answer | None) -> object:
-    """Returns the settings of a function that is there, as the companion wrote them; nothing for none."""
+    """Returns the settings of a function that exists, as the companion wrote them; nothing for none."""
     environment = _configuration(answer or {}).get("Environment")
     variables = environment.get("Variables") if isinstance(environment, Mapping) else None
     found = variables.get(SETTINGS) if isinstance(variables, Mapping) else None
@@ -68,7 +68,7 @@ def of_fleet(
     serials: tuple[str, ...] | None,
     folder: Path,
 ) -> list[Resource]:
-    """Returns the hook's role, function and permission, in the order in which they are made.
+    """Returns the hook's role, function and permission, in the order in which they are created.
 
     Args:
         aws: Makes the commands.
@@ -94,7 +94,7 @@ def environment(settings: Document) -> str:
     """Returns the settings as ``aws lambda`` takes them.
 
     Raises:
-        FleetCloudError: They are longer than Lambda takes.
+        FleetCloudError: They are longer than Lambda allows.
     """
     value = documents.compact(settings)
     if len(value) + len(SETTINGS) > _VARIABLES_BYTES:

@@ -25,7 +25,7 @@ from fleet_cloud.plan.templates import Design, TemplateFlags
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is wanted, in the order in which it is made, each with what AWS says of it.
+    """What is wanted, in the order in which it is created, each with what AWS says of it.
 
     Args:
         account: Where.
@@ -137,7 +137,7 @@ def _hook(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _PolicyInputs:
-    """What the device policy is made from: what the flags say, and the document that is there."""
+    """What the device policy is made from: what the flags say, and the document that exists."""
 
     rights: RightsFlags
     credentials_flags: CredentialsFlags

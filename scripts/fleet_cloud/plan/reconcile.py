@@ -1,4 +1,4 @@
-"""Brings one resource from what is there to what is wanted: makes what is missing, fixes what differs."""
+"""Reconciles one resource: creates it if it is missing, corrects what differs."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ _VERSIONS_BEFORE_ONE_MORE = 4
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one resource, or would: ``created``, ``updated``, ``missing``, ``unchanged`` or ``differs``."""
+    """The outcome for one resource: ``created``, ``updated``, ``missing``, ``unchanged`` or ``differs``."""
 
     resource: Resource
     state: str
@@ -22,7 +22,7 @@ class Finding:
 
     @property
     def fixing(self) -> list[Command]:
-        """The commands that put the drift right, or would."""
+        """The commands that correct the drift, or would correct it."""
         return self.resource.fixing(self.drift)
 
 
@@ -41,7 +41,7 @@ def compare(resource: Resource, answer: Answer | None) -> Finding:
 
 
 def ensure(aws: Aws, resource: Resource, answer: Answer | None) -> Finding:
-    """Makes a resource that is not there; fixes one that differs, as far as there is a command for it.
+    """Makes a resource that does not exist; fixes one that differs, as far as there is a command for it.
 
     Args:
         aws: Makes and fixes it.
@@ -70,7 +70,7 @@ def _make(aws: Aws, missing: Finding) -> Finding:
 
 
 def _fix(aws: Aws, differing: Finding) -> Finding:
-    """Puts right what differs; what no command can put right stays ``differs``."""
+    """Corrects what differs; what no command can correct stays ``differs``."""
     resource, console = differing.resource, aws.shell.console
     console.say(f"  {resource.kind} {resource.name} differs in {', '.join(differing.drift)}")
     fixable = [path for path in differing.drift if resource.fixing([path])]

@@ -24,7 +24,7 @@ def check(flag: str, name: str | None) -> None:
 
 
 def of_fleet(aws: Aws, names: FleetNames, wanted: Registry) -> list[Resource]:
-    """Returns those that are wanted; one that is there already is used as it is, whoever made it."""
+    """Returns those that are wanted; one that already exists is used as it is, whoever made it."""
     made = []
     if wanted.thing_type:
         made.append(_thing_type(aws, names, wanted.thing_type))

@@ -30,7 +30,7 @@ class Resource:
         facts: What of the answer must fit; nothing when the answer says that it is not there.
         wanted: What the facts must be.
         create: Makes it.
-        fixes: For each fact that may differ, the command that puts it right.
+        fixes: For each fact that may differ, the command that corrects it.
         versions: Its versions, where it has such.
         upload: A file that ``create`` and ``fixes`` name, and what it holds.
     """
@@ -50,7 +50,7 @@ class Resource:
         return list(documents.differences(found, self.wanted))
 
     def fixing(self, drift: list[str]) -> list[Command]:
-        """Returns the commands that would put this drift right."""
+        """Returns the commands that would correct this drift."""
         commands = [
             command
             for fact, command in self.fixes.items()
@@ -65,7 +65,7 @@ class Versions:
 
     Args:
         read: Lists them.
-        key: Where in the answer they stand.
+        key: Where they are in the answer.
         delete: Makes the command that deletes one.
     """
 
@@ -85,7 +85,7 @@ class Versions:
 
 
 def of_fleet(aws: Aws, names: FleetNames, account: Account) -> list[Resource]:
-    """Returns what every fleet needs, but for its template, in the order in which it is made."""
+    """Returns what every fleet needs, but for its template, in the order in which it is created."""
     return [
         role(aws, names, account),
         role_policy(aws, names.role, account.registration_policy),
@@ -105,7 +105,7 @@ def tags(names: FleetNames) -> list[str]:
 
 
 def role(aws: Aws, names: FleetNames, account: Account) -> Resource:
-    """Returns the role that AWS IoT takes to register things."""
+    """Returns the role that AWS IoT assumes to register things."""
     trust = documents.trust_policy(account)
     return any_role(aws, names, "role", account.role(names.role), trust)
 
@@ -183,7 +183,7 @@ def device_policy(aws: Aws, names: FleetNames, document: documents.Document) -> 
     """Returns the policy of this fleet's devices.
 
     Raises:
-        UsageError: It would be longer than AWS takes.
+        UsageError: It would be longer than AWS allows.
     """
     if len(documents.compact(document)) > documents.POLICY_CHARACTERS:
         raise UsageError(
@@ -197,7 +197,7 @@ def device_policy(aws: Aws, names: FleetNames, document: documents.Document) -> 
 def mark_of_own_policy(
     aws: Aws, names: FleetNames, account: Account, *, is_own: bool = True
 ) -> Resource:
-    """Returns the tag that says that the device policy is the operator's own, or that it is not any more."""
+    """Returns the tag that says that the device policy is the operator's own, or that it is no longer."""
     arn = ["--resource-arn", account.iot(f"policy/{names.device_policy}")]
     mark = aws.command("iot", "tag-resource", *arn, "--tags", f"Key={OWN_POLICY},Value=file")
     unmark = aws.command("iot", "untag-resource", *arn, "--tag-keys", OWN_POLICY)

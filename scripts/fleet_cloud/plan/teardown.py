@@ -44,7 +44,7 @@ class Existing:
 
 
 def existing(aws: Aws, names: FleetNames, pieces: Sequence[Piece]) -> Existing:
-    """Asks which of these exist, and whose they are."""
+    """Looks up which of these exist, and whose they are."""
     answers = aws.ask_all([command for piece in pieces for command in (piece.read, piece.tags)])
     there = [
         (piece, is_ours(answers[2 * number + 1], names))

@@ -13,7 +13,7 @@ _TYPES = {"AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy"}
 
 
 class _TwiceError(ValueError):
-    """A key stands twice in one object; Python would silently take the last."""
+    """A key appears twice in one object; Python would silently take the last."""
 
 
 def read(text: str) -> tuple[Mapping[str, object] | None, list[str]]:
@@ -175,7 +175,7 @@ def _calls(value: object, declared: set[str], at: str) -> Iterator[str]:
 
 
 def _beginning(name: object) -> str:
-    """Returns what a name begins with, as far as it stands there in so many words."""
+    """Returns what a name begins with, as far as it is literal."""
     if isinstance(name, Mapping):
         joined = name.get("Fn::Join")
         if isinstance(joined, list) and len(joined) == 2 and isinstance(joined[1], list):  # noqa: PLR2004 - its shape

@@ -79,7 +79,7 @@ def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Des
     body: object
     if flags.body is not None:
         body, description = flags.body, _FROM_FILE.format(digest(flags.body))
-        # What the file names in so many words must be there before the first device comes.
+        # What the file names literally must be there before the first device comes.
         registry = Registry.of(body) if flags.registry == documents.NOWHERE else flags.registry
     elif from_file and kept is not None:
         # Its file is not at hand; only whether it still is what was uploaded can be known.
@@ -131,7 +131,7 @@ def missing(
     why: str = "",
     remedy: str = "set the fleet up first: fleet-cloud up (with the same --name and --region)",
 ) -> FleetCloudError:
-    """Returns the error for a template that is not there; ``why`` that matters, in words."""
+    """Returns the error for a template that does not exist; ``why`` says why that matters."""
     title = f"there is no provisioning template {template} in {region}"
     return FleetCloudError(
         f"{title}: {why}" if why else title, remedy=remedy, code="template-missing"

@@ -67,7 +67,7 @@ def rule(aws: Aws, names: FleetNames, account: Account, topic: str, target: str)
 def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
     """Asks for the rule.
 
-    AWS answers Unauthorized for one that is not there, as it does for a missing permission: so ask for the list first.
+    AWS answers Unauthorized for one that does not exist, as for a missing permission: so ask for the list first.
 
     Raises:
         FleetCloudError: There is one of that name which is not ours.
@@ -87,7 +87,7 @@ def read_rule(aws: Aws, names: FleetNames, account: Account) -> Answer | None:
 
 
 def read_target(aws: Aws, names: FleetNames) -> str | None:
-    """Asks which SNS topic the role may publish to; nothing when there is no such role."""
+    """Looks up which SNS topic the role may publish to; nothing when there is no such role."""
     named = ("--role-name", names.rule_role, "--policy-name", INLINE)
     (described,) = aws.ask_all([aws.command("iam", "get-role-policy", *named)])
     document = (described or {}).get("PolicyDocument")

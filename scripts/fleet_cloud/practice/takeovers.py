@@ -1,4 +1,4 @@
-"""Tries to register a device that is in service once more: each attempt must be let in, or must be refused."""
+"""Tries to register a device that is in service once more: each attempt must be admitted, or must be refused."""
 
 import dataclasses
 import itertools

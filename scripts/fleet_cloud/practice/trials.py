@@ -1,4 +1,4 @@
-"""Numbered things to try with, and the record of them: thing_0, thing_1, …, each with a policy policy-thing_N."""
+"""Numbered trial things, and the record of them: thing_0, thing_1, …, each with a policy policy-thing_N."""
 
 import dataclasses
 import re
@@ -60,7 +60,7 @@ class TrialFolder:
         """Returns the record; nothing when there is none.
 
         Raises:
-            FleetCloudError: The file is no record.
+            FleetCloudError: The file is not a record.
         """
         return self._record.read()
 

@@ -67,7 +67,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Takeover:
-    """What came of registering a device that is there once more, with the claim and another key.
+    """What came of registering a device that exists once more, with the claim and another key.
 
     Args:
         taken: What AWS IoT gave, or nothing.
@@ -96,7 +96,7 @@ class Trial:
         self._say = say
 
     def of_claim(self, claim: Identity, client_id: str, other: str) -> None:
-        """Tries what a claim must not do; ``other`` is a thing's name that is not there."""
+        """Tries what a claim must not do; ``other`` is a thing's name that does not exist."""
         template = f"$aws/provisioning-templates/{other}/provision/json"
         first = self._allowed("claim connects as claim-…", claim, client_id, lambda _: None)
         check_reachable(self._server, [first])
@@ -209,7 +209,7 @@ class Trial:
         )
 
     def take_over(self, claim: Identity, client_id: str, wanted: Wanted) -> Takeover:
-        """Tries to become a device that is there, by the claim and what anybody may know of it."""
+        """Tries to become a device that exists, by the claim and what anybody may know of it."""
         try:
             taken = self.provision(claim, client_id, wanted)
         except RefusedError as error:

@@ -38,7 +38,7 @@ _LAST_PORT = 65_535
 
 
 def run(context: Context, arguments: argparse.Namespace) -> Outcome:
-    """Rehearses, cleans up, or joins."""
+    """Rehearses, cleans up, or merges reports."""
     if arguments.merge:
         return _merge(arguments.merge, arguments.out)
     made = MadeFile(arguments.out)
@@ -137,7 +137,7 @@ def _server(context: Context, aws: Aws, arguments: argparse.Namespace) -> Server
 
 @contextmanager
 def _configured(context: Context, aws: Aws, source: Settings | Server) -> Iterator[Settings]:
-    """Gives the image's configuration, or one with a claim for the time."""
+    """Provides the image's configuration, or one with a temporary claim."""
     if isinstance(source, Settings):
         yield source
         return
@@ -169,7 +169,7 @@ def _check_server(settings: Settings) -> None:
 
 
 def _ask(context: Context, account: Account, scenario: Scenario, *, yes: bool) -> None:
-    """Says what it costs, and asks."""
+    """Prints what it costs, and asks for confirmation."""
     devices = len(scenario.numbers)
     minutes = devices * min(scenario.limit, 2 * scenario.bound) / 60
     dollars = (
@@ -232,7 +232,7 @@ def _data(out: Path, summary: report.Report) -> dict[str, object]:
 
 
 def _lines(out: Path, summary: report.Report) -> list[str]:
-    """Returns for people what came of it."""
+    """Returns the outcome, for people."""
     figures = summary["figures"]
     if not isinstance(figures, dict):
         raise TypeError(figures)

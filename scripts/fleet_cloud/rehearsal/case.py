@@ -1,4 +1,4 @@
-"""What a simulated run is given, and what came of it."""
+"""What a simulated run is given, and the outcome."""
 
 import dataclasses
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What came of it. Times in seconds since power-on; ``own`` from a device's first contact to its identity."""
+    """The outcome. Times in seconds since power-on; ``own`` from a device's first contact to its identity."""
 
     case: Case
     provisioned: int

@@ -54,7 +54,7 @@ def of_device(
 ) -> Settings:
     """Returns the configuration of one device.
 
-    Sources of parameters are those of the hardware, which is not here: what is no text is left out.
+    Sources of parameters are those of the hardware, which is not here: what is not text is left out.
     """
     provisioning = settings.provisioning
     if provisioning is None:

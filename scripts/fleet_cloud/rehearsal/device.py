@@ -79,9 +79,9 @@ class Device:
         self.certificate = ""  # the id of the last that was issued
 
     def live(self, until: float) -> bool:
-        """Goes from power-on to an identity; whether it came to one before ``until``, in seconds of the rehearsal.
+        """Goes from power-on to an identity; returns whether it got one before ``until``, in seconds of the rehearsal.
 
-        Then there is no power any more: what is on disk stays.
+        Then the power is off: what is on disk stays.
         """
         mailbox = self._mailbox = Mailbox(self._clock)
         mailbox.limit(self._rehearsal.began + until)

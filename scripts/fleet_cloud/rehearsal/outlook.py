@@ -48,7 +48,7 @@ def latency(figures: Figures) -> Latency:
 
 
 def simulated(rehearsed: Rehearsed, met: Latency, variation: str = "") -> dict[str, object]:
-    """Returns what comes of it, the median of some runs."""
+    """Returns the outcome, the median of some runs."""
     devices = min(rehearsed.devices, MOST)
     scale = devices / rehearsed.devices
     quota = rehearsed.quota / 2 if variation == HALF else rehearsed.quota

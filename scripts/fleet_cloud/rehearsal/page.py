@@ -9,7 +9,7 @@ _PLACE = "{{REPORT}}"
 
 
 def text_of(report: Mapping[str, object]) -> str:
-    """Returns a report as JSON that may stand in a page."""
+    """Returns a report as JSON that may be used in a page."""
     return json.dumps(report, separators=(",", ":")).replace("<", "\\u003c")
 
 

@@ -1,4 +1,4 @@
-"""One rehearsal: the devices' folders, their power, the live page, what came of it. The cloud is prepared already."""
+"""One rehearsal: the devices' folders, their power, the live page, the outcome. The cloud is prepared already."""
 
 import dataclasses
 import secrets
@@ -38,7 +38,7 @@ class Stage:
 
 
 def rehearse(scenario: Scenario, stage: Stage) -> tuple[Journal, report.Report]:
-    """Runs the devices until all have an identity or the time is over; returns what came of it."""
+    """Runs the devices until all have an identity or the time is over; returns the outcome."""
     run = secrets.token_hex(2)
     serials = {number: f"{scenario.prefix}{run}-{number + 1:06}" for number in scenario.numbers}
     fleet.allow(len(serials))
@@ -84,7 +84,7 @@ def rehearse(scenario: Scenario, stage: Stage) -> tuple[Journal, report.Report]:
 def _look(
     journal: Journal, board: web.Board, devices: Fleet, console: Console
 ) -> Callable[[], None]:
-    """Returns what shows how far it is: on the page always, on the terminal now and then."""
+    """Returns what shows its progress: on the page always, on the terminal now and then."""
     said = 0.0
 
     def look() -> None:

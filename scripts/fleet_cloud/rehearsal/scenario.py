@@ -109,7 +109,7 @@ def check(scenario: Scenario) -> None:
     """Checks what was given.
 
     Raises:
-        UsageError: It makes no sense.
+        UsageError: It is not valid.
     """
     if not 1 <= scenario.devices <= MOST:
         raise UsageError(f"--devices {scenario.devices}", remedy=f"pass a number from 1 to {MOST}")

@@ -119,7 +119,7 @@ class Herd:
     # The device -------------------------------------------------------------------------------------------------------
 
     def _wake(self, device: Device, now: float) -> None:
-        """Goes on until there is something to wait for."""
+        """Continues until there is something to wait for."""
         if not device.is_on:
             device.is_on = True
             if (seconds := self._spread(device, now)) > 0:

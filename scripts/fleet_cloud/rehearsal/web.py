@@ -17,7 +17,7 @@ Report = Mapping[str, object]
 
 
 class Board:
-    """The newest report, and who waits for the next."""
+    """The newest report, and those who wait for the next."""
 
     def __init__(self, report: Report) -> None:
         self._changed = threading.Condition()
@@ -38,7 +38,7 @@ class Board:
             self._changed.notify_all()
 
     def wait(self, version: int) -> int:
-        """Waits for another than that version; returns which it is, the same one when none came for a while."""
+        """Waits for a version other than this one; returns the newest, which is the same if none came for a while."""
         with self._changed:
             self._changed.wait_for(lambda: self._version != version, _IDLE_SECONDS)
             return self._version
