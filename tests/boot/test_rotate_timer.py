@@ -9,6 +9,19 @@ from support.fleets import allow_rotation
 SERVICE = "fleet-agent-rotate.service"
 
 
+def test_root_has_the_running_agent_rotate(device: Machine) -> None:
+    """From a shell it sees the service's process, but as its user cannot look into it."""
+    allow_rotation(device.fleet)
+    device.configure()
+    with device.booted():
+        device.wait_connected()
+        before, agent = device.certificate_id(), device.show()["MainPID"]
+        assert f"(process {agent})" in device.run("fleet-agent", "doctor")
+        device.run("fleet-agent", "rotate", "--force")
+        assert device.certificate_id() != before
+        assert device.show()["MainPID"] == agent
+
+
 def test_the_service_has_the_running_agent_rotate_when_it_is_due(device: Machine) -> None:
     allow_rotation(device.fleet)
     device.configure(rotation={"max_age": "90d"})

@@ -200,6 +200,9 @@ def _has_lock(process: int, lock: os.stat_result) -> bool:
                 info = Path(f"/proc/{process}/fdinfo/{name}").read_text()
                 if re.search(r"^lock:.*\bFLOCK\b.*\bWRITE\b", info, re.MULTILINE):
                     return True
+        except PermissionError:
+            # This user's, but of another user namespace, as the service is: it lists them, and shows none.
+            return _is_listed(process, lock)
         except OSError:
             continue
     return False
