@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from fleet_agent.clock import Clock
-from fleet_agent.config.readings import SystemSource
+from fleet_agent.config.readings import SocketSource, SystemSource
 from fleet_agent.config.settings import Settings
 from fleet_agent.config.topics import sources
 from fleet_agent.provisioning.proof import ProofMessage, Trial
 from fleet_agent.telemetry.reading import timed
 from fleet_agent.telemetry.sources import system
+from fleet_agent.topics import filters
 
 
 def trial(settings: Settings, clock: Clock) -> Trial:
@@ -18,11 +19,11 @@ def trial(settings: Settings, clock: Clock) -> Trial:
         return timed(clock.wall(), system.read(Path(settings.state_dir)))
 
     found = sorted(sources(settings), key=lambda source: not isinstance(source, SystemSource))
+    topics = [(source, source.topic or settings.telemetry.topic) for source in found]
     messages = [
-        ProofMessage(
-            topic=source.topic or settings.telemetry.topic, source=source.name, payload=reading
-        )
-        for source in found
+        ProofMessage(topic=topic, source=source.name, payload=reading)
+        for source, topic in topics
+        if _is_used(source, topic)
     ]
     if presence := settings.connection.presence:
         # What may be retained there already; that the device is online is published once it is in service.
@@ -32,3 +33,15 @@ def trial(settings: Settings, clock: Clock) -> Trial:
         )
     subscription = settings.subscriptions[0].topic if settings.subscriptions else None
     return Trial(messages=messages, subscription=subscription)
+
+
+def _is_used(source: object, topic: str) -> bool:
+    """Whether a reading may come on a source's own topic: a socket's programs may all be allowed others alone."""
+    if not isinstance(source, SocketSource):
+        return True
+    topic = topic.replace("{source}", source.name)
+    return any(
+        filters.matches(text.replace("{source}", source.name), topic)
+        for rule in source.allow
+        for text in rule.topics
+    )

@@ -52,7 +52,7 @@ class AllowList:
         return {user for user, _ in self._rules} - {None, 0, os.geteuid()}
 
     def rights(self, user: int, topic: str) -> "Rights":
-        """Returns the topics for a user's programs; ``topic`` is that of readings without one."""
+        """Returns the topics for a user's programs; ``topic`` is that of readings without one, or empty."""
         allowed = [text for user_of, text in self._rules if user_of in (None, user)]
         return Rights(user, allowed, topic, self._fill)
 
@@ -92,6 +92,12 @@ class Rights:
 
     def _look(self, wanted: str) -> str:
         topic = wanted or self._topic
+        if not topic:
+            raise PacketError(
+                BAD_TOPIC,
+                "The topic of readings without one cannot be filled in.",
+                "Give the packet a `topic`; what is missing is in: fleet-agent status",
+            )
         if wanted:
             try:
                 publish_topic(wanted)

@@ -46,7 +46,7 @@ class SourcesContext:
 
 
 def build(telemetry: Telemetry, context: SourcesContext) -> list[Source]:
-    """Makes the sources whose topic can be filled in; none does anything before its first ``act``."""
+    """Makes the sources whose topic can be filled in, and the socket; none does anything before its first ``act``."""
     found = (_source(item, telemetry, context) for item in telemetry.sources)
     return [source for source in found if source is not None]
 
@@ -60,11 +60,12 @@ def _source(item: TelemetrySource, telemetry: Telemetry, context: SourcesContext
     # Each kind is imported when there is one: subprocess, socket and the rest would stay in the daemon's memory.
     settings = source_settings(item)
     topic = context.fill(settings.topic or telemetry.topic, settings.name)
-    if topic is None:
+    # Programs may name topics of their own.
+    if topic is None and not isinstance(item, FromSocket):
         return None
     feed = Feed(
         name=settings.name,
-        topic=topic,
+        topic=topic or "",
         priority=PRIORITIES.index(settings.priority),
         intake=context.intake,
         clock=context.clock,

@@ -130,3 +130,17 @@ def test_a_socket_fills_in_what_is_allowed_and_what_is_sent(bench: Bench) -> Non
     assert first.priority == second.priority == 2
     assert first.source == second.source == f"app/{os.getuid()}"
     assert first.time == pytest.approx(bench.clock.wall(), abs=100)
+
+
+def test_the_socket_is_there_although_its_own_topic_cannot_be_filled_in(bench: Bench) -> None:
+    sources_of(
+        bench,
+        FromSystem(system=SystemSource()),
+        FromSocket(socket=SocketSource()),
+        topic="{nothing}",
+    )
+    assert [source.name for source in bench.sources] == ["socket"]
+    bench.turn((bench.runtime_dir / "telemetry.sock").exists)
+    program = Program(bench)
+    assert program.ask({"payload": 1, "topic": "dt/{thing}/a"}) == {"ok": True}
+    assert program.ask({"payload": 1})["error"]["code"] == "bad-topic"
