@@ -11,7 +11,7 @@ from pathlib import Path
 
 from iot_sandbox import environment, listeners, state
 from iot_sandbox.limits import RULES, Limits
-from iot_sandbox.settings import EXIT_UNAVAILABLE, SandboxError, Settings
+from iot_sandbox.settings import EXIT_CANNOT_WRITE, EXIT_UNAVAILABLE, SandboxError, Settings
 from iot_sandbox.switches import SWITCHES, SwitchError, measured, positions, split
 
 
@@ -157,16 +157,15 @@ def _add_provider(parser: argparse.ArgumentParser) -> None:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:  # noqa: PLR2004  what TCP has
-        raise argparse.ArgumentTypeError(f"{port} is not a port")
-    return port
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  what TCP has
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return int(text)
 
 
 def _seconds(text: str) -> int:
-    if (seconds := int(text)) < 1:
-        raise argparse.ArgumentTypeError("it takes a second at least")
-    return seconds
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, 1 at least")
+    return int(text)
 
 
 def _take_stdout() -> int:
@@ -193,8 +192,13 @@ def _run(settings: Settings) -> None:
         answer = _take_stdout()
 
         def announce(ready: dict[str, object]) -> None:
-            with os.fdopen(answer, "w") as stdout:
-                stdout.write(json.dumps(ready) + "\n")
+            try:
+                with os.fdopen(answer, "w") as stdout:
+                    stdout.write(json.dumps(ready) + "\n")
+            except OSError as error:
+                raise SandboxError(
+                    f"stdout cannot be written: {error.strerror}", EXIT_CANNOT_WRITE
+                ) from error
 
         listening = listeners.Listening(http=http, mqtt=mqtt, credentials=credentials)
         server.run(settings, state_dir, listening, announce)

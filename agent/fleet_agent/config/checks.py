@@ -316,4 +316,5 @@ def _no_control_characters(text: str) -> None:
         if character == "\n":
             raise WrongValueError("has more than one line")
         if _CONTROL.match(character):
-            raise WrongValueError(f"contains a control character (U+{ord(character):04X})")
+            what = "a control character" if character < "\ud800" else "something that is not UTF-8"
+            raise WrongValueError(f"contains {what} (U+{ord(character):04X})")

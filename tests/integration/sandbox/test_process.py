@@ -227,6 +227,23 @@ def test_a_state_directory_in_use_is_said_in_one_line(sandbox: Sandbox) -> None:
     assert done.stderr == f"iot_sandbox: --state-dir {state_dir}: another sandbox is using it\n"
 
 
+def test_a_full_stdout_is_said_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "iot_sandbox", "--state-dir", str(tmp_path)]
+    command += ["--mqtt-port", "0", "--http-port", "0"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 73
+    assert done.stderr.endswith("iot_sandbox: stdout cannot be written: No space left on device\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--mqtt-port", "--certificate-life"])
+def test_a_number_that_is_none_is_called_that(tmp_path: Path, flag: str) -> None:
+    done = run("--state-dir", tmp_path, flag, "many")
+    assert done.returncode == 2
+    assert "many is not a" in done.stderr
+
+
 def test_an_unknown_host_is_said_in_one_line(tmp_path: Path) -> None:
     done = run("--state-dir", tmp_path, "--host", "192.0.2.256")
     assert done.returncode == 69

@@ -82,7 +82,7 @@ def test_a_literal_may_be_what_would_be_a_placeholder_elsewhere(tree: Tree) -> N
         ("To Be Filled By O.E.M.", 'env:A has the placeholder "To Be Filled By O.E.M."'),
         ("a\nb", "env:A has more than one line"),
         ("a\x07b", "env:A contains a control character (U+0007)"),
-        ("a\udcff", "env:A contains a control character (U+DCFF)"),
+        ("a\udcff", "env:A contains something that is not UTF-8 (U+DCFF)"),
         ("ab" * 2049, "env:A has 4098 characters; AWS IoT allows 4096"),
     ],
 )
