@@ -33,7 +33,7 @@ def test_steps_move_on_a_terminal_only(fleet: Fleet, tmp_path: Path) -> None:
 
     assert run_command("provision", "--config", file).stderr.count("\x1b") == 0
     coloured = at_a_terminal("status", "--config", file)
-    assert f"\x1b[1m{agent.thing_name}\x1b[0m: \x1b[31mno agent runs" in coloured
+    assert f"\x1b[1m{agent.thing_name}\x1b[0m: \x1b[31mno agent is running" in coloured
 
 
 def test_status_waits_until_it_is_connected(fleet: Fleet, tmp_path: Path) -> None:

@@ -467,7 +467,8 @@ def test_state_directory_that_is_a_file_or_below_one(
         made = agent.but(**flags_in(folder, agent))
         done = made.provision(under=under, state_dir=folder / "file" / below)
         assert_error(done, 73, "state-damaged", folder / "file", "is not a folder")
-    assert f"mv {folder}/file {folder}/file.aside" in done.error["remedy"]
+    assert "choose another place with --state-dir" in done.error["remedy"]
+    assert "mv " not in done.error["remedy"]  # it may be somebody else's
 
 
 @pytest.fixture
