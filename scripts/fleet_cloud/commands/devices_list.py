@@ -125,5 +125,5 @@ def _row(thing: Thing, now: dt.datetime) -> list[str]:
     newest, *others = thing.certificates
     more = f"+{len(others)} older" if others else ""
     if second := registrations.second_claim(thing.attributes):
-        more = f"{more} {second[:12]} was issued for a second claim".lstrip()
+        more = f"{more} {second[:12]} was issued when it registered again".lstrip()
     return [thing.name, thing.state, newest.identifier[:12], times.age(newest.created, now), more]

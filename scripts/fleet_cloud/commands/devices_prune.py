@@ -169,4 +169,4 @@ def _undecided_lines(undecided: Sequence[Thing]) -> list[str]:
 
 def _second(thing: Thing) -> str:
     second = registrations.second_claim(thing.attributes)
-    return f"; {second[:12]} was issued for a second claim" if second else ""
+    return f"; {second[:12]} was issued when it registered again" if second else ""

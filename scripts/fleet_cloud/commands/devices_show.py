@@ -46,7 +46,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     rows += [[f"attribute {key}", str(value)] for key, value in sorted(attributes.items())]
     second = registrations.second_claim(attributes)
     if second:
-        rows.append(["for a second claim", second])
+        rows.append(["registered again with", second])
     for row in certificates:
         rows += [[key.replace("_", " "), str(value)] for key, value in row.items()]
     rows.append(["connection", here.words])
@@ -167,7 +167,7 @@ def _origin(identifier: str, facts: Mapping[str, object], attributes: Mapping[st
         made = "made by AWS IoT"
     known = registrations.of(attributes)
     if known.second and identifier == known.second:
-        return f"{made}, for a second claim"
+        return f"{made}, when the device registered again"
     if known.is_of(identifier):
         return f"{made}, let in by the hook {times.text(times.moment(known.at))}"
     return made

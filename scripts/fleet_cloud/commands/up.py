@@ -239,7 +239,7 @@ def _lines(context: Context, findings: list[Finding]) -> list[str]:
     elif states == {"unchanged"}:
         end = "nothing to do: everything exists"
     else:
-        end = f"done; next: fleet-cloud claim new --out DIR{_name_flag(context)}"
+        end = f"done; next: fleet-cloud claim new --image image{_name_flag(context)}"
     return [*table(rows), end]
 
 
