@@ -43,9 +43,7 @@ def read(text: str) -> dict[str, str]:
                 )
             found[name] = unquote(value)
     if not found.get("token") or not found.get("object"):
-        raise WrongValueError(
-            "lacks token or object, the labels of the hardware token and the key", _EXAMPLE
-        )
+        raise WrongValueError("lacks token or object, the labels of token and key", _EXAMPLE)
     if found.get("type", "private") != "private":
         raise WrongValueError("does not name a private key", "remove type")
     if "pin-source" in found:

@@ -1,6 +1,6 @@
 """The account in ARNs, for policy statements that are ready to paste.
 
-The region stands in the endpoint's name. The account number is not stored on a device: it comes from ``--account``, or
+The region stands in the endpoint's name. A device does not store its account number: it comes from ``--account``, or
 from the AWS CLI where that is set up; otherwise the statement has a placeholder to fill in.
 """
 
@@ -26,7 +26,7 @@ def missing(arn: Arn) -> str:
 
 
 def arn_of(endpoint: str, account: str | None, *, asks: bool) -> Arn:
-    """Returns the beginning of this device's ARNs, with placeholders for what is unknown.
+    """Returns what this device's ARNs begin with.
 
     Args:
         endpoint: AWS IoT's data endpoint.

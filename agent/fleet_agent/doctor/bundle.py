@@ -257,12 +257,12 @@ def _read(path: Path) -> str:
 
 
 def _only_certificate(path: Path) -> str:
-    """Returns the certificates alone: some people keep certificate and key in one file."""
+    """Returns the certificates alone, as the key may be in the same file."""
     return "\n".join(_CERTIFICATE.findall(_read(path))) + "\n"
 
 
 def _listing(folder: Path) -> Iterator[str]:
-    """Lists a folder; files that are not the agent's are listed, but not what is below them."""
+    """Lists a folder; below it, only the agent's files."""
     for path in [folder, *sorted({*folder.iterdir(), *contents.tree(folder)})]:
         try:
             found = path.lstat()
@@ -312,7 +312,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY
 
 
 def _lines_of_key(text: str) -> Iterator[str]:
-    """Yields each line of a key or another secret, because even a part of it must not leave the device."""
+    """Yields each line of a secret: not even a part of it may leave the device."""
     yield from (
         line for line in text.splitlines() if len(line) >= _SHORTEST and "-----" not in line
     )

@@ -68,8 +68,8 @@ def read(claim: Claim, device: Device) -> KeyPair:
     """The claim's two files.
 
     Raises:
-        OSError: One of them cannot be read.
-        DeviceError: It is a systemd credential that was not passed, or the hardware token does not exist.
+        OSError: One cannot be read.
+        DeviceError: A systemd credential was not passed, or there is no such hardware token.
     """
     certificate = resolve_path(claim.certificate, device.environment)
     if device.settings is None or not pkcs11_uri.is_uri(claim.private_key):
@@ -156,7 +156,7 @@ def _missing(claim: Claim, error: OSError, level: Level, *, is_provisioned: bool
         return
     path = error.filename or claim.certificate
     is_missing = isinstance(error, FileNotFoundError)
-    remedy = "Write the path of the file itself into the configuration."
+    remedy = "Name the file itself."
     if is_missing:
         remedy = (
             f"Install a claim there: fleet-cloud claim new --out {word(os.path.dirname(path))}"  # noqa: PTH120 - a text

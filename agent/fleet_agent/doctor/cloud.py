@@ -260,7 +260,7 @@ def _connected(
                 "connection-lost",
                 f"AWS IoT ended the connection: {talk.ended}.",
                 "",
-                "The topics after this one were not tried; correct it, then run the doctor again",
+                "Later topics were not tried; correct this, then run the doctor again",
             )
     finally:
         talk.close()

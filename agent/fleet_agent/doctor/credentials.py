@@ -36,7 +36,7 @@ def check_users(device: Device) -> Findings:
 
 
 def check(device: Device) -> Findings:
-    """Requests credentials for each alias, as the agent does; the answers are not kept."""
+    """Requests credentials for each alias, and keeps none."""
     settings = device.settings
     if settings is None or settings.credentials is None:
         return

@@ -71,23 +71,23 @@ class Subject:
     check: str
 
     def ok(self, title: str, where: object = "") -> Finding:
-        """Returns a finding for something that is right."""
+        """Returns a finding for what is right."""
         return Finding(check=self.check, level=Level.OK, code="ok", title=title, where=str(where))
 
     def note(self, code: str, title: str, where: object = "", remedy: str = "") -> Finding:
-        """Returns a finding for something that was not checked, or is fine and worth mentioning."""
+        """Returns a finding for what was not checked, or is worth mentioning."""
         return self._finding(Level.NOTE, code, title, where, remedy)
 
     def warning(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """Returns a finding for something that works, but needs attention."""
+        """Returns a finding for what works, but needs attention."""
         return self._finding(Level.WARNING, code, title, where, remedy, fix)
 
     def failed(
         self, code: str, title: str, where: object, remedy: str, fix: Fix | None = None
     ) -> Finding:
-        """Returns a finding for something that does not work, or is not safe."""
+        """Returns a finding for what does not work, or is not safe."""
         return self._finding(Level.FAILED, code, title, where, remedy, fix)
 
     def error(
@@ -119,7 +119,7 @@ class Subject:
 
 
 def guarded(subject: Subject, where: object, check: Callable[[], Findings]) -> Findings:
-    """Runs a check; an error that it raises becomes a finding, too."""
+    """Runs a check; its errors become findings."""
     try:
         yield from check()
     except AgentError as error:

@@ -15,7 +15,7 @@ from fleet_agent.files.pinned import pinned
 
 
 def fix(findings: Iterable[Finding]) -> Findings:
-    """Corrects what can be corrected; passes the other findings on unchanged."""
+    """Corrects what can be corrected; yields all findings."""
     for found in findings:
         if found.fix is None:
             yield found

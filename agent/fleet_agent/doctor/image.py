@@ -19,7 +19,7 @@ from fleet_agent.statedir.contents import CONTENTS
 
 _ABOUT = Subject("image")
 
-# What a first start leaves in the state directory: pattern → code, and what is wrong with it.
+# What a first start leaves there: pattern → code, and what is wrong with it.
 _BAKED_IN = {
     entry.pattern: (entry.image_code, entry.image_words)
     for entry in CONTENTS

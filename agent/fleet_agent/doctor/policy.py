@@ -100,5 +100,5 @@ def _odd(policy: Policy, words: str, topic: str) -> Finding:
         "topic-refused",
         f"{words}: AWS IoT does not accept {topic}.",
         topic,
-        "144, 143: AWS IoT does not allow such a topic; 151: a quota is used up; others: try again",
+        "144, 143: AWS IoT allows no such topic; 151: a quota is used up; others: try again",
     )

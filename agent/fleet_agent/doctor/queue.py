@@ -52,7 +52,7 @@ def shown(device: Device) -> dict[str, Any]:
 
 
 def _as_reported(device: Device, path: Path) -> Findings:
-    """Judges a running agent's queue by the figures in its status."""
+    """Judges by the figures in the agent's status."""
     status = shown(device)
     waiting, size = status.get("readings_waiting"), status.get("bytes_waiting")
     if not isinstance(waiting, int) or not isinstance(size, int):
@@ -93,7 +93,7 @@ def _as_found(device: Device, path: Path) -> Findings:
     except OSError as error:  # a read-only root, as containers have it
         yield _ABOUT.note(
             "queue-not-copied",
-            f"It was not checked, because there is no room for a copy of it: {error.strerror or error}.",
+            f"It was not checked: no room for a copy of it: {error.strerror or error}.",
             path,
             "Name a folder that the doctor can write to: TMPDIR=/some/folder fleet-agent doctor",
         )

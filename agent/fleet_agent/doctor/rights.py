@@ -76,7 +76,7 @@ def _top(folder: Path, found: os.stat_result) -> Findings:
     if not others or wanted == mode:
         yield from _moded(folder, ".", found, wanted=wanted)
         return
-    # Others use this folder, too, perhaps by mistake: after `state_dir: /`, --fix must not close / to everybody.
+    # Others use it, too, perhaps by mistake: with `state_dir: /`, --fix must not close /.
     names = ", ".join(others[:_MANY]) + (", …" if len(others) > _MANY else "")
     yield _ABOUT.failed(
         "state-shared",
@@ -146,7 +146,7 @@ def _path(base: Path, name: str) -> Path:
 
 
 def _read_by_agent(device: Device) -> Findings:
-    """Checks what the agent's user can read; only root can judge and correct that for another user."""
+    """Checks what the agent's user can read; only root can judge that."""
     user = agent_user(device.state_dir)
     if os.geteuid() != 0 or user is None:
         return
@@ -195,7 +195,7 @@ def _files_read(device: Device) -> Iterator[Path]:
 
 
 def claim_files(device: Device) -> Iterator[Path]:
-    """Yields the claim's paths, without references such as systemd credentials."""
+    """Yields the claim's files, where they are files."""
     claim = device.settings.claim if device.settings else None
     for reference in (claim.certificate, claim.private_key) if claim else ():
         if reference.startswith("/"):
@@ -232,7 +232,7 @@ def secret_mode(path: Path, secret: SecretFile, user: tuple[int, int] | None) ->
     Args:
         path: Where it is.
         secret: What it is.
-        user: The agent's user, who must still be able to read it; None if the file's owner reads it.
+        user: The agent's, who must be able to read it; None: the file's owner reads it.
     """
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode)

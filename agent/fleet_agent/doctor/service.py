@@ -120,7 +120,7 @@ def _agent(device: Device) -> Findings:
     if not status:
         yield _ABOUT.note(
             "status-missing",
-            f"An agent is running (process {process}) but has not written its status.",
+            f"An agent is running (process {process}) without a status.",
             where,
         )
     elif not problems:

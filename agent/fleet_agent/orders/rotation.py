@@ -96,7 +96,7 @@ class OrderTopic:
             pass
         elif proven is not None and 0 <= self._passed(proven) < self._pause:
             _log.info(
-                "an order to rotate on %s was ignored: the credential was replaced a moment ago",
+                "an order to rotate on %s was ignored: the credential is new",
                 topic,
             )
         elif (

@@ -80,7 +80,7 @@ def problem(event: Published, endpoint: str, *, is_foreign: bool = False) -> Age
         case NoAnswer.LATE:
             return _refused(
                 f"A message on {topic} was not acknowledged within {ACK_LIMIT} s.",
-                "The agent sends it again. If that does not help: does the network lose large packets? fleet-agent "
+                "The agent sends it again. If that fails, does the network lose large packets? fleet-agent "
                 "doctor",
             )
         case NoAnswer.IMPOSSIBLE:

@@ -137,7 +137,7 @@ def test_from_up_to_a_program_and_down_again(
         (["--credentials", "logs"], "names no role"),
         (["--credentials", "a.b=arn:aws:iam::123456789012:role/x"], "is neither"),
         (["--credentials", "logs=role"], "names no role"),
-        (["--credentials-policy", "/nowhere"], "no such file"),
+        (["--credentials-policy", "/nowhere"], "does not exist"),
         (["--no-credentials", "--credentials", "x"], "pass only one of them"),
     ],
 )

@@ -150,7 +150,7 @@ def test_a_fleet_that_is_not_there_and_leftovers_are_said_before_anything_begins
     fleet_cloud: FleetCloud, fleet: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     done = fleet_cloud("rehearse", "--devices", "2", "--web", "99999", "--name", fleet, status=2)
-    assert "no port" in done.stderr
+    assert "is not a port" in done.stderr
     done = fleet_cloud("rehearse", "--devices", "2", "--name", "nobody", status=1)
     assert "fleet-cloud up" in done.stderr
     nowhere = tmp_path / "nowhere"

@@ -46,10 +46,10 @@ _INSTEAD = {
     "clean-session": "has no equivalent: the session outlives a reconnect",
     "logging": "logs go to the journal (journalctl -u fleet-agent), -v logs more",
     "jobs": "jobs: {enabled: true}, and for each handler script a line under handlers and jobs.operations",
-    "tunneling": "fleet-agent has no secure tunneling: keep Device Client for it",
-    "device-defender": "fleet-agent has no Device Defender metrics; telemetry.sources: [system: {interval: 5m}] "
+    "tunneling": "not in fleet-agent: keep Device Client for it",
+    "device-defender": "not in fleet-agent; telemetry.sources: [system: {interval: 5m}] "
     "sends load, memory, disk",
-    "config-shadow": "fleet-agent has no shadow; fleet-agent status --json and identity.json show what is configured",
+    "config-shadow": "not in fleet-agent; fleet-agent status --json and identity.json show what is configured",
     "sample-shadow": "no shadow",
     "sensor-publish": "programs pass their readings to the agent: telemetry.sources, fleet-agent publish",
     "samples/pub-sub/publish-topic": "telemetry.topic is for readings; fleet-agent publish sends to any topic",

@@ -308,9 +308,7 @@ def _refuse_foreign(path: str) -> None:
     except OSError as error:
         raise ModuleError(error.strerror) from error
     if part is not None:
-        raise ModuleError(
-            f"root loads only files that root alone can change, and {part} is not such a file"
-        )
+        raise ModuleError(f"root loads only files that root alone can change, unlike {part}")
 
 
 @contextmanager

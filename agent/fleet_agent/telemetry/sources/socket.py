@@ -117,5 +117,5 @@ def _full() -> PacketError:
     return PacketError(
         BUSY,
         f"{MAX_CONNECTIONS} programs are already connected.",
-        "Close some connections; a program needs only one.",
+        "A program needs only one; close others.",
     )
