@@ -4,11 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fleet_agent.errors import Exit
 from fleet_agent.process import starved
+from support.certificates import make_pair
 
 
 def under(limits: str, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -50,3 +52,27 @@ def test_what_is_lacking_is_told_from_what_is_wrong(error: Exception) -> None:
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, "x"), ImportError("x"), ValueError("x")])
 def test_what_is_wrong_is_nothing_that_is_lacking(error: Exception) -> None:
     assert starved.lack(error) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.parametrize("verb", ["provision", "run"])
+def test_a_chroot_without_proc_is_called_that(tmp_path: Path, verb: str) -> None:
+    """Where image builders work; no other file is to blame."""
+    pair = make_pair(tmp_path / "claim")
+    (tmp_path / "ca.pem").write_bytes(pair.certificate.read_bytes())
+    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc; exec "$@"', "sh"]
+    command += [sys.executable, "-m", "fleet_agent", verb, "--allow-volatile"]
+    settings = {
+        "endpoint": "127.0.0.1",
+        "port": "1",
+        "ca-file": tmp_path / "ca.pem",
+        "cert": pair.certificate,
+        "key": pair.private_key,
+        "template-name": "t",
+        "template-parameters": '{"SerialNumber": "1"}',
+        "state-dir": tmp_path / "state",
+    }
+    command += [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == Exit.WRONG_ON_DEVICE, done.stderr
+    assert "/proc, which is not mounted" in done.stderr

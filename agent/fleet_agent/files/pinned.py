@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from fleet_agent.process.starved import ensure_proc
+
 _MOST_LINKS = 40  # as the kernel does
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -33,7 +35,7 @@ def pinned(path: Path) -> Iterator[Path]:
         yield path  # whatever is done to it fails in the same way
         return
     try:
-        yield path if is_roots else Path(f"/proc/self/fd/{folder}") / path.name
+        yield path if is_roots else Path(_held(folder)) / path.name
     finally:
         os.close(folder)
 
@@ -49,9 +51,14 @@ def open_to_read(path: Path) -> int:
         return os.open(path, flags)
     held, _ = _open_folder(path)
     try:
-        return os.open(f"/proc/self/fd/{held}", flags)
+        return os.open(_held(held), flags)
     finally:
         os.close(held)
+
+
+def _held(descriptor: int) -> str:
+    ensure_proc()
+    return f"/proc/self/fd/{descriptor}"
 
 
 def foreign_part(path: Path) -> Path | None:

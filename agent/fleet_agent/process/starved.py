@@ -43,6 +43,20 @@ def ensure_files() -> None:
         )
 
 
+def ensure_proc() -> None:
+    """Refuses a place without /proc, where descriptors cannot be listed, nor files opened by them.
+
+    Raises:
+        DeviceError: It is one, as a chroot in which nothing is mounted.
+    """
+    if not os.path.lexists("/proc/self"):
+        raise DeviceError(
+            "The agent needs /proc, which is not mounted here.",
+            remedy="In a chroot, mount it: mount --bind /proc ROOT/proc",
+            code="no-proc",
+        )
+
+
 def lack(error: Exception) -> TemporaryError | None:
     """What to report when something failed because there is nothing left of it; None: it failed for another reason."""
     words = str(error) or type(error).__name__

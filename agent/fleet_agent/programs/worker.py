@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, ParamSpec, Protocol, TypeVar, cast
 
 from fleet_agent.errors import AgentError, TemporaryError
+from fleet_agent.process.starved import ensure_proc
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -139,6 +140,7 @@ def _started() -> _Process:
 
     from fleet_agent.programs import launch
 
+    ensure_proc()
     try:
         process = subprocess.Popen(
             # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
