@@ -140,7 +140,6 @@ def _started() -> _Process:
 
     from fleet_agent.programs import launch
 
-    ensure_proc()
     try:
         process = subprocess.Popen(
             # -P: nothing is imported from the folder that somebody happens to be in. -S: the path is given below,
@@ -161,6 +160,7 @@ class _Fork:
     """A fork of this process that serves calls."""
 
     def __init__(self) -> None:
+        ensure_proc()
         calls, ours = os.pipe()
         theirs, answers = os.pipe()
         self._pid = os.fork()
