@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from hostile.running import CONNECT_AGAIN, Running, Start, arrives
+from hostile.running import CONNECT_AGAIN, Running, Start, arrives, listening
 from support.agent import until
 from support.packets import Publish
 from support.properties import Properties, Property
@@ -153,3 +153,19 @@ def test_what_makes_a_topic_impossible_puts_that_alone_out_of_service(
         assert problem["title"].count("cannot be filled in") >= 2, problem
         arrives(agent)
         assert server.connections(agent.name) == 1
+
+
+def test_messages_that_the_sdk_cannot_decode_are_a_line_each_and_no_traceback(
+    server: Server, start: Start
+) -> None:
+    odd: list[Properties] = [
+        {Property.RESPONSE_TOPIC: b"\xff"},
+        {Property.USER: [(b"\xff", b"x")]},
+    ]
+    bad = [Publish(topic="cmd/pump/a", payload=b"1", properties=found) for found in odd]
+    server.script("pump", Script(publishes=[*bad, Publish(topic="cmd/pump/a", payload=b"good")]))
+    (pump,) = start("pump", **listening("a"))
+    pump.wait_for_line("message on cmd/pump/a: good")
+    assert pump.log.count("the SDK dropped a packet from the server") == len(bad)
+    assert "Exception ignored" not in pump.log
+    arrives(pump)

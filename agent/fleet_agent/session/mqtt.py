@@ -7,6 +7,8 @@ builder would read its own package metadata first (26 ms, 4 MB).
 
 import contextlib
 import dataclasses
+import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -28,6 +30,8 @@ from fleet_agent.session.events import (
 )
 from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.route import Route
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -345,6 +349,20 @@ def _bootstrap() -> io.ClientBootstrap:
     """One event-loop thread for all sessions of the process."""
     global _shared  # noqa: PLW0603 - made once, on first use
     if _shared is None:
+        _log_what_is_dropped()
         group = io.EventLoopGroup(1)
         _shared = io.ClientBootstrap(group, io.DefaultHostResolver(group))
     return _shared
+
+
+def _log_what_is_dropped() -> None:
+    """Logs packets that awscrt drops for what is in them: else each would print a traceback, whoever sent it."""
+    before = sys.unraisablehook
+
+    def dropped(found: "sys.UnraisableHookArgs") -> None:
+        if threading.current_thread() is threading.main_thread():
+            before(found)
+        else:
+            _log.warning("the SDK dropped a packet from the server: %s", found.exc_value)
+
+    sys.unraisablehook = dropped
