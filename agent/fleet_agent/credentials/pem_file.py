@@ -4,6 +4,7 @@ Only what was asked for is passed on: a key beside a certificate stays where it 
 parsers to find.
 """
 
+import base64
 import re
 from pathlib import PurePath
 
@@ -23,6 +24,9 @@ _UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _DER_SEQUENCE = b"\x30"
 # PKCS#12: a sequence that begins with its version, 3.
 _PFX = re.compile(rb"\x30(?:\x81.|\x82..|\x83...|\x84....|\x80)\x02\x01\x03", re.DOTALL)
+# -----BEGIN, as secret stores give it; and DER, as web pages do.
+_PEM_IN_BASE64 = base64.b64encode(b"-----BEGI")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _PRINTABLE_FROM = 0x20
 _CODES = {"x509": "certificate-invalid", "pkey": "key-invalid", "req": "csr-invalid"}
 _PKCS7_OID = bytes.fromhex("06092a864886f70d0107")
@@ -155,6 +159,16 @@ def _no_pem(data: bytes, file: str, tool: str) -> tuple[str, str]:
     if _looks_der(data):
         form = _OTHER_FORMS["PKCS7"] if _PKCS7_OID in data[:32] else tool
         return "it looks like DER, the binary form", _convert(f"{form} -inform DER", file)
+    return _no_der(data.strip(), file, tool)
+
+
+def _no_der(text: bytes, file: str, tool: str) -> tuple[str, str]:
+    decode = f"Convert it: (umask 077; base64 -di {file}"
+    if text.startswith(_PEM_IN_BASE64):
+        return "it is PEM in base64", f"{decode} > converted.pem)"
+    if text.startswith((b"MI", b"MH")) and _BASE64.fullmatch(text):
+        command = f"{decode} | openssl {tool} -inform DER -out converted.pem)"
+        return "it is base64 without -----BEGIN", command
     return "it is something else", ""
 
 
