@@ -248,7 +248,10 @@ def _headline(seen: _Seen) -> Line:
     words, colour = {
         HEALTHY: (seen.doing or "running", "green"),
         UNHEALTHY: (f"{count} problem{'s' if count > 1 else ''}", "yellow"),
-        NOT_RUNNING: ("no agent is running (systemctl start fleet-agent)", "red"),
+        NOT_RUNNING: (
+            "no agent is running (systemctl start fleet-agent, or fleet-agent run)",
+            "red",
+        ),
         NOT_PROVISIONED: ("no identity yet (fleet-agent provision)", "red"),
     }[seen.status]
     if seen.status == NOT_PROVISIONED and seen.process is not None:

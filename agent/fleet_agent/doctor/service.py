@@ -107,7 +107,9 @@ def _agent(device: Device) -> Findings:
     process = holder(device.state_dir)
     if process is None:
         yield _ABOUT.note(
-            "agent-not-running", "No agent is running.", remedy="systemctl start fleet-agent"
+            "agent-not-running",
+            "No agent is running.",
+            remedy="systemctl start fleet-agent, or fleet-agent run",
         )
         return
     status = queue.shown(device)
