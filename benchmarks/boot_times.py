@@ -39,7 +39,7 @@ CURRENT = "/var/lib/fleet-agent/credentials/current"
 FILES = (f"{CURRENT}/certificate.pem.crt", f"{CURRENT}/private.pem.key")
 PUBSUB = "pubsub.service"
 WANTED = "etc/systemd/system/multi-user.target.wants"
-# With what the agent's unit waits for.
+# With the same dependencies as the agent's unit.
 PUBSUB_UNIT = """\
 [Unit]
 Wants=network-online.target

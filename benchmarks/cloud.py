@@ -219,7 +219,7 @@ def main(count: int, with_quotas: int) -> int:
         if with_quotas:
             within_quotas(table, sandbox, folder, with_quotas)
     after = os.getloadavg()[0]
-    # What is measured keeps two processes busy itself: what was there before tells.
+    # The measured work keeps two processes busy itself, so the load from before is what counts.
     noisy = ", noisy" if before > NOISY else ""
     print(
         f"{count} things, {os.cpu_count()} cores, load {before:.1f} before, {after:.1f} after{noisy}"

@@ -25,13 +25,13 @@ QUICK = 2_000
 FITS = backoff.ROOM
 TOO_SMALL = FITS / 10
 
-# What a fitting spread must reach; a small fleet's last device weighs more in the time until all are provisioned.
+# What the right spread must reach; a small fleet's last device weighs more in the time until all are provisioned.
 MOST_TIME = 1.10
 MOST_TIME_QUICK = 1.25
 MOST_REQUESTS = 3.0
 
 A_TWENTIETH = 0.05
-# What the hook asks for a device that has lost its certificate, and comes with its key again.
+# The hook's calls for a device that lost its certificate and registers with its old key.
 SAME_KEY = ("DescribeThing", "UpdateThing")
 STREETS = 20
 DARK = 0.06  # of the bound: how long a power cut lasts, a minute for 10,000 devices

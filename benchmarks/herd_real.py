@@ -14,7 +14,7 @@ from typing import Any
 from iot_sandbox.launch import Sandbox, launch
 
 ROOT = Path(__file__).resolve().parent.parent
-# Devices, registrations a second of the account, what two processors can carry, TLS and all; and the fleet.
+# Devices, the account's registrations a second (as many as two processors can serve, with TLS), and the fleet.
 RUNS = ((200, 10.0, "plain"), (1000, 10.0, "plain"), (1000, 10.0, "hooked"))
 MANY = 1000  # devices that the bound is for: of fewer, the last one weighs more
 MOST_TIME = 1.10

@@ -24,14 +24,14 @@ from fleet_agent.session.route import Route
 ROUNDS = 5
 LEAST = 0.001  # seconds of an import that has a row of its own
 BESIDE = "(beside) "
-# What the fork imports is not part of the daemon's.
+# The fork's imports are not part of the daemon's.
 IMPORTS = (
     "import os; "
     "os.register_at_fork(after_in_child=lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2)); "
     "from fleet_agent.__main__ import main; main()"
 )
 
-# Runs ``fleet-agent run`` in a way of its own.
+# Runs ``fleet-agent run`` in its own way.
 RunAgent = Callable[[Callable[[list[str], Path, Marks], Boot]], Boot]
 
 
@@ -90,7 +90,7 @@ def _parts(marks: Path, began: float, connected: float) -> dict[str, float]:
 
 def _steps(bench: Bench) -> dict[str, float]:
     """Seconds of each step of the way, as Python's sockets and its OpenSSL take them."""
-    # Whether the server takes back what it took is of no interest here.
+    # Whether the server rejects the certificate afterwards does not matter here.
     probe.ALERT_LIMIT = 0.0
     endpoint, port, ca_file = bench.where
     route = Route(host=endpoint, port=int(port), ca_file=ca_file, proxy=None)

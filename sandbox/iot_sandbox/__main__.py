@@ -45,7 +45,7 @@ def parse(arguments: list[str] | None) -> Settings:
     mqtt_ports = tuple(parsed.mqtt_ports or (8883,))
     credentials_port = parsed.credentials_port
     if credentials_port is None:
-        # Who asks for a free port runs several: this one must not be what they meet at.
+        # Who asks for a free port may run several sandboxes: they must not share this port.
         credentials_port = 0 if 0 in mqtt_ports else 9443
     return Settings(
         state_dir=parsed.state_dir,

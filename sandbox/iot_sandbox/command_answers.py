@@ -11,7 +11,7 @@ from iot_sandbox.executions import Execution, Executions
 from iot_sandbox.faults import Faults, Plan, Request
 
 OPERATION = "command-response"
-# Two updates within so long cross: AWS takes the first and asks for the second again.
+# Two updates within this time collide: AWS accepts the first and requests the second again.
 CROSSING_SECONDS = 0.05
 
 Document = dict[str, Any]

@@ -19,7 +19,7 @@ from iot_sandbox.routes import Asked
 
 _PATH = re.compile(r"/commands(/(?P<id>[a-zA-Z0-9_-]{1,64}))?")
 _NAMESPACE = "AWS-IoT"
-# A deprecated command is deleted once no execution of it can be under way any more.
+# A deprecated command is deleted once no execution of it can still be running.
 LONGEST_EXECUTION = 43_200
 _SUMMARY = (
     "commandArn", "commandId", "displayName", "deprecated", "createdAt", "lastUpdatedAt", "pendingDeletion",

@@ -41,10 +41,10 @@ from iot_sandbox.packets import (
 )
 from iot_sandbox.wills import DelayedWills
 
-# No packet has this type: what stands for one that cannot be read.
+# No packet has this type: it represents one that cannot be read.
 UNREADABLE = 0
 MALFORMED_PACKET = 129
-# A DISCONNECT to a client that does not read is given up after so long.
+# A DISCONNECT to a client that does not read is abandoned after this time.
 LAST_WORD_SECONDS = 1.0
 
 
@@ -127,7 +127,7 @@ class AwsConnection(DeliveringSession):
         kind = b[0] >> 4
         if kind == PUBACK:
             self._inbound.acknowledged(int.from_bytes(b[2:4]))
-        # Who takes a session over must not wait for the one that does not read.
+        # A client that takes over a session must not wait for one that does not read.
         limit = LAST_WORD_SECONDS if kind == DISCONNECT else None
         try:
             with contextlib.suppress(TimeoutError):
@@ -232,7 +232,7 @@ class AwsConnection(DeliveringSession):
 
     def _is_last_word_valid(self, body: bytes) -> bool:
         """Takes the session's expiry from a DISCONNECT; returns whether it may change it so."""
-        # Behind the reason code.
+        # After the reason code.
         if self.protocol_version != MQTT_5 or len(body) <= 1:
             return True
         asked = ground.properties(body, 1)[0].get(ground.SESSION_EXPIRY_INTERVAL)

@@ -17,11 +17,11 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401  ministack's own
         super().__init__(*arguments)
         self._outbox = Outbox(self._pack, self.send_bytes)
-        # The longest packet the client takes.
+        # The longest packet that the client accepts.
         self._largest: int | None = None
         # Whether what waits was handed to the stored session; what comes later is not seen by that.
         self._is_kept = False
-        # By packet identifier: who waits for the PUBACK of a direct message.
+        # By packet identifier: the callers that wait for the PUBACK of a direct message.
         self._awaited: dict[int, asyncio.Future[None]] = {}
 
     @property
@@ -129,7 +129,7 @@ class DeliveringSession(ground.BaseSession):  # type: ignore[misc]  # ministack 
 
     def _preserve_session(self) -> None:
         self._is_kept = True
-        # A direct message is for the connection alone.
+        # A direct message is only for the connection.
         for identifier in self._awaited:
             self._in_flight.pop(identifier, None)
         super()._preserve_session()

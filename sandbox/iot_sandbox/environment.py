@@ -7,7 +7,7 @@ from pathlib import Path
 from iot_sandbox.listeners import port_of
 from iot_sandbox.settings import ACCESS_KEY_ID, ACCOUNT_ID, SECRET_ACCESS_KEY, Settings
 
-# What devices, their companion and rule actions need. Others would bring listeners of their own.
+# What devices, fleet-cloud and rule actions need. Other services would open their own listeners.
 SERVICES = (
     "cloudtrail", "dynamodb", "events", "iam", "iot", "iot-data", "iot-jobs-data", "kms", "lambda", "logs",
     "monitoring", "s3", "scheduler", "secretsmanager", "sns", "sqs", "ssm", "sts",

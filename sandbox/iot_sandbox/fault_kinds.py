@@ -11,7 +11,7 @@ SESSION = ("connect", "subscribe", "publish")
 CREDENTIALS = ("credentials",)
 ANSWERED = (*PROVISIONING, "command-response")
 OPERATIONS = (*ANSWERED, *SESSION, *CREDENTIALS)
-# Of AWS IoT's control plane, those that somebody asks once a thing or once a certificate: method and path.
+# Of AWS IoT's control plane, those that are called once for each thing or certificate: method and path.
 API = {
     "AttachPolicy": ("PUT", "/target-policies/{}"),
     "AttachThingPrincipal": ("PUT", "/things/{}/principals"),

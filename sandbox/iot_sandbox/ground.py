@@ -117,7 +117,7 @@ __all__ = [
     "wrap",
 ]
 
-# What of ministack may be wrapped.
+# The parts of ministack that may be wrapped.
 _WRAPPED = {
     "app": ministack_app,
     "iam_actions": iam_actions,

@@ -59,7 +59,7 @@ class KnownCertificates:
             self._ca = ca
         registry = ground.every_scope(ground.certificates)
         new = self._new(registry)
-        # Where records went meanwhile, what is new is not known by its place.
+        # If records were removed meanwhile, new ones cannot be found by their position.
         if len(registry) != self._count + len(new):
             new = [*registry]
         for key in new:

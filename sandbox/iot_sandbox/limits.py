@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-# Rule to what it holds a client, or the sandbox, to. Each can be left out with ``--without``.
+# Rule → what it demands of a client, or of the sandbox. Each can be switched off with ``--without``.
 RULES = {
     "packet-size": "payloads of 128 KiB and packets of 149,504 bytes at most; nothing longer than the client takes",
     "topic-aliases": "8 topic aliases from client to server",
@@ -30,7 +30,7 @@ _COMMAND_FILTER = re.compile(
     r"\$aws/commands/(things|clients)/[^/+#]+/executions/[^/#]+"
     r"/(request(/(json|cbor))?|response/(accepted|rejected)/(json|cbor))"
 )
-# What MQTT says with a Receive Maximum left out.
+# MQTT's default if there is no Receive Maximum.
 UNLIMITED = 65_535
 
 

@@ -98,7 +98,7 @@ class SandboxLoop(asyncio.SelectorEventLoop):
             for each in self._mqtt:
                 server = await super().create_server(protocol_factory, sock=each.dup(), **options)
                 servers.append(server)
-            # All that ministack does is to close it.
+            # ministack only closes it.
             return cast("asyncio.Server", _Together(servers))
         if host == ANY_INTERFACE:
             raise SandboxError(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-# At QoS 0, what a client does not read is dropped beyond so many.
+# At QoS 0, unread messages beyond this number are dropped.
 QOS_0_WAITING = 10_000
 
 

@@ -11,7 +11,7 @@ class OwnershipTokens:
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
-        # The session that registered with it is remembered by its number: it may be gone, and another have its place.
+        # The session that registered with it is remembered by a number: it may have ended, and another taken its place.
         self._registered: dict[str, weakref.ref[Any]] = {}
         self._refused: dict[str, str] = {}
 

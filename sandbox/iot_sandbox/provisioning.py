@@ -94,7 +94,7 @@ class Provisioning:
         suffix, payload = await self._edited(exchange, plan, call, (suffix, document))
         sending = self._send(exchange, plan, call, f"{exchange.topic}/{suffix}", payload)
         if plan.delay:
-            # Beside the connection, which continues working: a late answer may meet the next request.
+            # In parallel with the connection, which keeps working: a late answer may meet the next request.
             task = asyncio.create_task(sending)
             self._late.add(task)
             task.add_done_callback(self._late.discard)

@@ -103,7 +103,7 @@ def _fault(alias: RoleAlias) -> str | None:
         return f"roleAlias failed to satisfy constraint {_NAME.pattern}"
     if not isinstance(duration, int) or not _SHORTEST <= duration <= _LONGEST:
         return f"credentialDurationSeconds is between {_SHORTEST} and {_LONGEST}"
-    # That the role is there, and trusts the service, shows when credentials are asked for.
+    # Whether the role exists and trusts the service is only checked when credentials are requested.
     if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/.+", str(alias["roleArn"])):
         return "roleArn is no ARN of a role"
     return None

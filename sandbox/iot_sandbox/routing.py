@@ -12,7 +12,7 @@ Detect = Callable[[str, str, dict[str, str], Query], str]
 
 _SIGNED_AS_BEFORE = re.compile(r"Credential=[^,]+/execute-api/aws4_request")
 
-# How the paths of AWS IoT's control plane begin, as the clients that sign so know them.
+# The beginnings of the control plane's paths, as clients that sign for it use them.
 IOT_PATHS = frozenset(
     """
     accept-certificate-transfer active-violations attached-policies audit authorizer authorizers

@@ -31,7 +31,7 @@ from iot_sandbox.things import with_versions
 from iot_sandbox.vending import with_variables
 
 ALPN = "x-amzn-mqtt-ca"
-# What a session keeps while its client is away. AWS names no number; ministack's own 1000 would lose a burst.
+# What a session keeps while its client is offline. AWS documents no number; ministack's 1000 would lose a burst.
 QUEUED_MESSAGES = 100_000
 _HOOKS_A_PROCESSOR = 2
 
@@ -154,7 +154,7 @@ def _describe_endpoint(
     was: Callable[[Query], Response], addresses: dict[str, str]
 ) -> Callable[[Query], Response]:
     def describe(query: Query) -> Response:
-        # AWS gives a plain name, its ports being fixed; ours are not, so the port comes along.
+        # AWS returns only a name, because its ports are fixed; ours are not, so the port is added.
         ours = addresses.get(query.get("endpointType", "iot:Data-ATS"))
         return ground.json_response({"endpointAddress": ours}) if ours else was(query)
 
@@ -190,7 +190,7 @@ def _with_client_certificate(was: Callable[[], ssl.SSLContext]) -> Callable[[], 
         context = was()
         # ministack lets a client without a certificate do anything; AWS refuses it in the handshake.
         context.verify_mode = ssl.CERT_REQUIRED
-        # What AWS takes on port 443. Who offers none, or others, is served all the same, on any port.
+        # What AWS accepts on port 443. Clients that offer none, or others, are served anyway, on any port.
         context.set_alpn_protocols([ALPN])
         return context
 

@@ -122,7 +122,7 @@ async def _until_ready(http: socket.socket, serving: Awaitable[object]) -> None:
     # Makes the CA and the server certificate, which the first device would have to wait for.
     await ground.server_context()
     await serving
-    # An address for every interface is, as a target, this machine's loopback.
+    # As a target, an address for every interface means this machine's loopback.
     reader, writer = await asyncio.open_connection(*http.getsockname()[:2])
     writer.write(b"GET /_sandbox/faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     await reader.readline()

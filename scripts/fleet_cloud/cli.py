@@ -111,7 +111,7 @@ GROUPS = {
     "devices": "manage the fleet's things and their certificates",
 }
 
-# One source tree has one version, which the agent's package says.
+# One source tree has one version, which the agent's package states.
 _VERSION = Path(__file__).resolve().parents[2] / "agent" / "fleet_agent" / "__init__.py"
 
 DESCRIPTION = """\
@@ -185,7 +185,7 @@ def program() -> int:
     try:
         return main()
     finally:
-        # While Python ends, another one would be a traceback.
+        # While Python ends, another signal would be a traceback.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -229,7 +229,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
             raise
-        # Whether there is such a file cannot even be looked at.
+        # It cannot even be checked whether the file exists.
         title = f"{error.filename} cannot be read: {error.strerror}"
         unseen = FleetCloudError(title, remedy="choose another place", code="file-unreadable")
         report(unseen, as_json=as_json)

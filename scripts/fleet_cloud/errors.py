@@ -7,7 +7,7 @@ import enum
 from collections.abc import Sequence
 from typing import ClassVar
 
-# An ``aws`` command failed, and nothing more is known of it.
+# An ``aws`` command failed, and nothing more is known.
 COMMAND_FAILED = "command-failed"
 
 

@@ -18,7 +18,7 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-        # Whoever has it too may have made it not block; Python reads nothing then, and writes a part.
+        # Another process that shares it may have made it non-blocking: Python then reads nothing, and writes a part.
         with contextlib.suppress(OSError):
             os.set_blocking(number, True)
         stream = getattr(sys, name)

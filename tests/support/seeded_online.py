@@ -133,7 +133,7 @@ WAY = (
              lambda _folder, _stack: {"proxy": f"http://127.0.0.1:{_free_port()}"}),
     OnTheWay(Fault("a proxy that lets nobody through", "proxy-refused", "403 Forbidden"),
              lambda _folder, stack: {"proxy": _refusing_proxy(stack)}),
-    OnTheWay(Fault("a CA file without the CA of the endpoint", "server-untrusted", "the CA"),
+    OnTheWay(Fault("a CA file without the CA of the endpoint", "server-untrusted", "is missing"),
              lambda folder, _stack: {"ca_file": _other_ca(folder)}),
     OnTheWay(Fault("a CA file without a certificate", "ca-unreadable", "nothing.pem"),
              lambda folder, _stack: {"ca_file": str(folder / "nothing.pem")}),

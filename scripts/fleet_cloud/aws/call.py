@@ -7,7 +7,7 @@ from fleet_cloud.local.shell import Command, Word
 Values = tuple[Word, ...]
 Parameters = tuple[tuple[str, Values], ...]
 
-# Listings as long as the fleet: AWS's own page is a tenth of the largest it gives.
+# Listings as long as the fleet: AWS's default page is a tenth of its largest.
 _PAGED = ("list-things", "list-certificates", "list-targets-for-policy")
 _PAGE = ("--page-size", "250")
 

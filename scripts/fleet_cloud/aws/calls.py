@@ -22,13 +22,13 @@ from fleet_cloud.local.shell import Command, Shell, Variable, Word
 Answer = Mapping[str, object]
 
 AWS, BOTOCORE = "aws", "botocore"
-# Of the program, each a process of a third of a second of computing.
+# Calls by the program at a time; each process takes a third of a second of CPU.
 _PROCESSES = 4
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-# A new role reaches AWS IoT within seconds; a minute is AWS's worst case with room.
+# A new role reaches AWS IoT within seconds; a minute is AWS's worst case, with a margin.
 PATIENCE_SECONDS = 90.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0

@@ -16,7 +16,7 @@ _ERROR = re.compile(
     re.DOTALL,
 )
 _DENIED_ACTION = re.compile(r"not authorized to perform: (?P<action>[\w-]+:\w+)")
-# Never one with a wildcard: what is offered to be added to a policy is no wider than what was asked.
+# Never one with a wildcard: a proposed statement is no wider than the request.
 _DENIED_RESOURCE = re.compile(r"on resource: (?P<resource>arn:[\w:/.@=+,$-]+)(?=\s|$)")
 DENIED_CODES = {
     "AccessDenied",
@@ -39,7 +39,7 @@ NOT_YET = re.compile(
 
 _OTHERWISE = {"ListObjectsV2": "s3:ListBucket"}
 
-# What AWS says when something is not there, and when it already exists.
+# What AWS says when something does not exist, and when it already exists.
 ABSENT_CODES = {
     "NoSuchEntity",
     "ResourceNotFoundException",

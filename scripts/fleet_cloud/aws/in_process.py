@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 # asked a thing but DescribeThing's allows more.
 AT_ONCE = 16
 
-# AWS answers within seconds; who does not is asked twice more.
+# AWS answers within seconds; without an answer the call is repeated twice.
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10, 30
 _MOST_SILENCES = 3
 _MOST_TRIES = 5
-# Throttling is waited out: the pace falls with every such answer, so it ends.
+# Throttled calls wait: the pace falls with every such answer, so the throttling ends.
 _MOST_THROTTLED = 30
 _LONGEST_PAUSE_SECONDS = 10.0
 _SERVERS_FAULT = 500
@@ -128,7 +128,7 @@ class InProcess:
         pages = self._session(profile).get_paginator_model(model.service_model.service_name)
         limit = pages.get_paginator(model.name).get("limit_key")
         shape = model.input_shape.members.get(limit) if limit else None
-        # A limit that is text in the model would be refused as a number, and one that is not told is not guessed.
+        # A limit that is text in the model would be refused as a number, and an unknown limit is not guessed.
         most = shape.metadata.get("max") if shape and shape.type_name == "integer" else None
         return int(most) if most else None
 
@@ -146,11 +146,11 @@ class InProcess:
                     connect_timeout=_CONNECT_SECONDS,
                     read_timeout=_ANSWER_SECONDS,
                     max_pool_connections=AT_ONCE,
-                    # What is tried again, and when, is decided here, by the pace that it shares with all other calls.
+                    # Retries are decided here, at the pace that all calls share.
                     retries={"mode": "standard", "total_max_attempts": 1},
                 ),
             )
-            # Amazon's quotas say nothing about another place.
+            # Amazon's quotas do not apply to another endpoint.
             pace = self._paces.setdefault(where, Pace(self._clock, known=not where.endpoint_url))
             pacing = _Pacing(pace, self._sleep)
             client.meta.events.register("before-call", pacing.before)
@@ -164,7 +164,7 @@ class InProcess:
         if profile not in self._sessions:
             session = Session(profile=profile)
             session.user_agent_name = "fleet-cloud"
-            # A moment stays what AWS wrote, as in what the CLI prints.
+            # A time stays as AWS wrote it, as in the CLI's output.
             session.get_component("response_parser_factory").set_parser_defaults(
                 timestamp_parser=lambda value: value
             )

@@ -26,7 +26,7 @@ _PARTITIONS = {
 
 _SLUG_CHARACTERS = 20  # so that a bucket's name, with account and region, stays within 63
 
-# The client id of a claim session; the agent takes "claim-" and a random rest (its provisioning runner).
+# The client id of a claim session; the agent uses "claim-" and a random suffix (in its provisioning runner).
 CLAIM_CLIENT_PREFIX = "claim-"
 
 CLAIM_CERTIFICATE_FILE = "claim.certificate.pem.crt"

@@ -11,7 +11,7 @@ _Key = tuple[tuple[str, ...], str]
 MOST_CHARACTERS = 6144  # of a managed policy in IAM
 
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy"}
-# Names for actions that are all there are of their kind.
+# Wildcards for actions that together are all of their kind.
 _WHOLE = {
     "iot:*RoleAlias": frozenset(
         f"iot:{verb}RoleAlias" for verb in ("Create", "Delete", "Describe", "Update")
@@ -46,7 +46,7 @@ def policy(
         actions.setdefault((together, only), set()).add(action)
         kinds.setdefault((together, only), []).extend(some)
     arns, under = resources(names, account), conditions(account, boundary)
-    # Each once, in order.
+    # Each of them once, in order.
     merged: dict[_Key, dict[str, None]] = {}
     for key, some in kinds.items():
         found = merged.setdefault((tuple(sorted(actions[key])), key[1]), {})
@@ -102,7 +102,7 @@ def conditions(account: Account, boundary: str | None) -> dict[str, dict[str, ob
         "": {},
         "registration": condition(*attached, account.registration_policy),
         "logs": condition(*attached, logs),
-        # As which of the two AWS IoT takes a role alias' role is not documented.
+        # It is not documented as which of the two AWS IoT assumes a role alias's role.
         "to iot": condition(
             "StringEquals", passed, ["iot.amazonaws.com", "credentials.iot.amazonaws.com"]
         ),

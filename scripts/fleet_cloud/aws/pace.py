@@ -9,7 +9,7 @@ import dataclasses
 import threading
 from collections.abc import Callable
 
-# A second, of operations that are asked once a thing or once a certificate.
+# Calls a second, for operations that are called once for each thing or certificate.
 QUOTAS: dict[str, float] = {
     "AttachPolicy": 15,
     "AttachThingPrincipal": 100,
@@ -31,9 +31,9 @@ QUOTAS: dict[str, float] = {
     "UpdateThing": 100,
 }
 
-# Of a quota: the rest is for what else the account does, and for clocks that differ.
+# Share of a quota: the rest is for other work in the account, and for clocks that differ.
 _SHARE = 0.95
-# Tokens that come together after a pause, in seconds of the rate.
+# Tokens available at once after a pause, in seconds of the rate.
 _BURST_SECONDS = 0.5
 _FALL, _RISE = 0.7, 0.05
 _SLOWEST = 0.5

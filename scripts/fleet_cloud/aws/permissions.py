@@ -62,7 +62,7 @@ COMMANDS: Mapping[str, Sequence[Grant]] = {
         *rights.SEE_TEMPLATE,
         Grant(("all",), ("iot:ListThings",)),
         Grant(("things",), ("iot:CreateThing", "iot:UpdateThing")),
-        # Of these kinds it needs things and thing groups.
+        # Of these kinds, it needs only things and thing groups.
         Grant(("jobs",), ("iot:AddThingToThingGroup",)),
         Grant(("function",), ("lambda:GetFunction", "lambda:UpdateFunctionConfiguration")),
     ),

@@ -37,7 +37,7 @@ SEE_DEVICES = (
     Grant(("all",), ("iot:ListThings", "iot:ListPrincipalThings")),
     Grant(("things",), ("iot:ListThingPrincipals",)),
 )
-# Of one index; but a statement of its own would not fit into a managed policy.
+# It could be limited to one index, but a separate statement would not fit into a managed policy.
 LIST = Grant(("all",), ("iot:SearchIndex",))
 CHANGE_POLICY = (
     "iot:CreatePolicy",

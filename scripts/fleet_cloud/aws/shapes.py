@@ -13,12 +13,12 @@ from botocore import xform_name
 from fleet_cloud.aws.call import Parameters
 from fleet_cloud.local.json_text import parsed
 
-# What the CLI calls otherwise than the model does.
+# What the CLI names differently from the model.
 _SERVICES = {"s3api": "s3"}
 _RENAMED = {"notification-endpoint": "endpoint"}
-# A flag for what the model has inside of another parameter.
+# A flag for something that the model has inside another parameter.
 _INSIDE = {"zip-file": ("Code", "ZipFile")}
-# What is the CLI's own: which part of the answer it prints, and which goes into a file.
+# The CLI's own additions: which part of the answer it prints, and which goes into a file.
 QUERY = "query"
 OUTFILES = {"certificate-pem-outfile": "certificatePem"}
 
@@ -79,7 +79,7 @@ def _scalar(shape: Any, text: str) -> Any:  # noqa: ANN401 - botocore's own
     if kind == "boolean":
         return bool(json.loads(text))
     if kind == "blob":
-        # A body is named as it is, any other file with what says so.
+        # A body is named directly, any other file with a prefix.
         return Path(text.removeprefix(_FILE)).read_bytes()
     if kind in {"structure", "map", "list"}:
         return parsed(text) if text.startswith(("{", "[")) else _shorthand(text)

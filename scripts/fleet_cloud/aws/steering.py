@@ -17,7 +17,7 @@ SHOW = (
 SEND = (
     _ENDPOINT,
     Grant(("clients",), ("iot:SendDirectMessage",)),
-    # To hear an answer.
+    # To receive an answer.
     Grant(("own clients",), ("iot:Connect",)),
     Grant(("answers",), ("iot:Subscribe", "iot:Receive")),
 )

@@ -77,7 +77,7 @@ def bucket_piece(aws: Aws, bulk: BulkNames) -> Piece:
 def _bucket(aws: Aws, bulk: BulkNames) -> list[Resource]:
     named = ["--bucket", bulk.bucket]
     region = bulk.account.region
-    # The oldest region must not be named.
+    # AWS does not accept the name of its oldest region here.
     place = (
         []
         if region == "us-east-1"

@@ -28,7 +28,7 @@ _KEPT = re.compile(rf"(?P<key>.+-[0-9]+\.jsonl)({re.escape(_RESULTS)})?")
 _PLACE = re.compile(r"[0-9A-Za-z:._-]{0,256}")  # of parameters in the bucket, or a task's id
 _PEM = re.compile(r"-----BEGIN [A-Z ]+-----\s(?P<body>[A-Za-z0-9+/=\s]+)-----END")
 _THING = re.compile(r":thing/([0-9A-Za-z:_-]+)")
-# How a P-256 public key begins in a request and in a certificate; the point itself follows.
+# The beginning of a P-256 public key in a request and in a certificate; the point itself follows.
 _PUBLIC_KEY = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 _POINT_BYTES = 65
 

@@ -25,7 +25,7 @@ It connects as a device, which needs awscrt: the project's environment is taken 
 makes it).
 """
 
-# So many look at the way there before the others try it.
+# The number of things that test the connection before the others try it.
 _FIRST = 3
 _AT_ONCE = 16
 _SHOWN = 20

@@ -58,7 +58,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
     if arguments.delete and picked:
         confirm.confirm(context, f"Permanently delete {len(picked)} claims?", yes=arguments.yes)
         for claim in picked:
-            # It is off by now.
+            # It is already deactivated.
             for command in deletion.certificate_commands(aws, claim.certificate)[-1:]:
                 aws.change(command)
     state = "deleted" if arguments.delete else "revoked"

@@ -122,7 +122,7 @@ def _take_away(
     if off or before:
         say("  disabling template and claims")
     left = _reasons(run_all(aws, [*off, *before], "disabling"))
-    # Switched off above, so what remains is to delete them.
+    # They are already deactivated, so they only have to be deleted.
     tasks: list[tuple[str, Sequence[Command]]] = [
         *(
             (f"device {thing.name}", deletion.thing_commands(aws, thing))

@@ -94,7 +94,7 @@ def _check(
         else None
     )
     has = rights.found_in(found, account)
-    # A policy of the operator's own may say it otherwise.
+    # The operator's own policy may express it differently.
     is_ours = found is None or found == rights.device_policy(account, names, has)
     if templates.is_ours(template) and is_ours and not has.rotation:
         raise FleetCloudError(

@@ -36,7 +36,7 @@ makes it).
 _TOPIC = re.compile(r"[^+#*?$\x00-\x1f][^+#*?\x00-\x1f]{0,255}")
 _LONGEST_SECONDS = 86_400
 _EVERY_SECONDS = 1.0
-# So many look at the way there before all of them try it.
+# The number of things that test the connection before all of them try it.
 _FIRST = 3
 
 

@@ -147,7 +147,7 @@ def run(context: Context, arguments: argparse.Namespace) -> Outcome:
         context.console.say(FOR_ALL)
     aws = context.aws()
     with files.temporary_folder() as folder:
-        # By hand the file is made where the script runs.
+        # When run by hand, the script creates the file where it runs.
         uploads = Path() if context.shell.dry_run else folder
         wanted = plan.of_fleet(
             aws,

@@ -11,7 +11,7 @@ from fleet_cloud.aws.names import FleetNames
 from fleet_cloud.fleet import inventory
 from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Holdings
 
-# Beyond this many certificates of others, looking for leftovers is a matter of minutes and is left to --all.
+# Beyond this many certificates of others, looking for leftovers takes minutes and is left to --all.
 _LOOKED_THROUGH = 100
 
 

@@ -254,7 +254,7 @@ class Connection:
     def _stop(self) -> None:
         self._client.stop()
         self._stopped.wait(_SECONDS)
-        # It knows this object's methods, and this object it: only the collector would find that, after thousands more.
+        # It and this object refer to each other: only the garbage collector would free them, much later.
         del self._client
 
     def _received(self, data: "mqtt5.PublishReceivedData") -> None:

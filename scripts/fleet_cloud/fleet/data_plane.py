@@ -6,7 +6,7 @@ from fleet_cloud.errors import CommandError, FleetCloudError
 from fleet_cloud.fleet import connection
 from fleet_cloud.local.shell import Word
 
-# Since when the AWS CLI has what.
+# The versions of the AWS CLI that introduced each operation.
 _COMMANDS = "from 1.36.8, or 2.22.3, on"
 _CONNECTIONS = "1.46.3 has it, 1.45.11 has not"
 _SINCE = {

@@ -51,7 +51,7 @@ def thing_commands(aws: Aws, thing: Thing) -> list[Command]:
     commands = [
         certificate_commands(aws, certificate, [thing.name]) for certificate in thing.certificates
     ]
-    # The certificates last: after an interruption they are what shows whose the rest is.
+    # The certificates last: after an interruption they show whose the rest is.
     return [
         *(command for those in commands for command in those[:-1]),
         aws.command("iot", "delete-thing", "--thing-name", thing.name),

@@ -9,7 +9,7 @@ from fleet_cloud.fleet.presence import Presence
 from fleet_cloud.fleet.timeline import AWS, DEVICE, HOOK, Event, in_order
 
 _FAILURE = "Failure"
-# So many takeovers in so short a time are two who want to be the same.
+# This many takeovers in so short a time mean two clients with one identity.
 _TAKEOVERS = 3
 _TOGETHER = dt.timedelta(minutes=10)
 
@@ -57,7 +57,7 @@ def cause(subject: Subject, events: Sequence[Event]) -> Cause:
 Rule = Callable[[Subject, Sequence[Event]], Cause | None]
 
 
-# Of a device with which nothing is wrong.
+# For a device with which nothing is wrong.
 WELL = "well"
 
 
@@ -161,7 +161,7 @@ def _is_denied(subject: Subject, events: Sequence[Event]) -> Cause | None:
 
 
 def _is_contested(subject: Subject, events: Sequence[Event]) -> Cause | None:
-    # A device that comes back after a cut takes over from itself, once.
+    # A device that reconnects after a cut takes over its own session, once.
     last = [at for at in _takeovers(events) if at][-_TAKEOVERS:]
     is_often = len(last) == _TAKEOVERS and last[-1] - last[0] <= _TOGETHER
     return _duplicate(subject) if subject.presence.is_connected and is_often else None

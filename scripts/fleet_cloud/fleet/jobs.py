@@ -14,7 +14,7 @@ from fleet_cloud.fleet.inventory import ACTIVE, Certificate, Holdings
 from fleet_cloud.local.shell import Command
 from fleet_cloud.plan import resources
 
-# What the agent takes for an order; docs/reference/jobs.md describes it.
+# What the agent recognises as an order; docs/reference/jobs.md describes it.
 DOCUMENT = {"operation": "rotate-credential"}
 SUCCEEDED = "SUCCEEDED"
 FAILURES = ("FAILED", "REJECTED", "TIMED_OUT")

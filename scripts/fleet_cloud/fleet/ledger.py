@@ -8,7 +8,7 @@ from fleet_cloud.errors import UsageError
 from fleet_cloud.local import files
 from fleet_cloud.local.json_text import parsed
 
-# What a device may say last of a certificate that it will never use again.
+# The possible last events of a certificate that a device will never use again.
 _GIVEN_UP = {"unresolved", "retired", "dropped"}
 _IN_USE = "current"
 

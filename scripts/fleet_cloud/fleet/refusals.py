@@ -56,7 +56,7 @@ def of(answer: Answer | None) -> list[Refusal]:
         if line is None:
             continue
         serial, session = str(line.get("serial") or ""), str(line.get("session"))
-        # Who is admitted under the same serial number but another claim is no answer to this one.
+        # A device admitted under the same serial number with another claim does not settle this refusal.
         if line["allowed"] is True:
             found.pop((serial, session), None)
             continue

@@ -4,7 +4,7 @@ import math
 
 from fleet_cloud.errors import UsageError
 
-# AWS's default quota of RegisterThing, and of CreateKeysAndCertificate, over MQTT, a second and account.
+# AWS's default quota of RegisterThing and CreateKeysAndCertificate over MQTT, a second for each account.
 REGISTRATIONS_PER_SECOND = 10
 
 # Devices that choose their moment at random come in bunches. benchmarks/herd: with a twentieth of room all of them are

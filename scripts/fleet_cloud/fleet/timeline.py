@@ -17,7 +17,7 @@ from fleet_cloud.local.json_text import parsed
 DEVICE, AWS, HOOK = "device", "AWS", "hook"
 _LONGEST = 200  # characters of a line
 _LONGEST_TOPIC = 80  # of them, so that a reason behind it is seen
-# Certificates by which lines without a client are asked for: a filter has 1024 characters.
+# Certificates by which lines without a client are found: a filter may have 1024 characters.
 _MOST_CERTIFICATES = 4
 _NO_CLIENT = (None, "", "-", "N/A")
 

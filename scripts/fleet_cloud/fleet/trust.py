@@ -13,7 +13,7 @@ from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.fleet.connection import Server
 
 _SECONDS = 10.0
-# Where awscrt finds the system's store; a Python of one's own may look elsewhere.
+# Where awscrt finds the system's store; a self-built Python may look elsewhere.
 _STORES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",

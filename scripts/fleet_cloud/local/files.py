@@ -12,7 +12,7 @@ from typing import BinaryIO
 from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.local import quoting
 
-# From here on the second byte of DER says how many bytes of length follow.
+# From this value on, the second byte of DER gives the number of length bytes that follow.
 _SHORT_LENGTHS = 0x80
 MOST = 128 << 20  # bytes: the list of a million devices; a device file has no end
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -34,7 +34,7 @@ def inside(folder: Path, *names: str) -> Path:
     Raises:
         FleetCloudError: A name leads elsewhere, or something on the way is a symbolic link.
     """
-    # Many are asked for, and text is put together faster than paths.
+    # This is called often, and strings are joined faster than paths.
     path = str(folder).rstrip("/")
     for name in names:
         if name in {"", ".", ".."} or not {"/", "\0"}.isdisjoint(name):

@@ -91,7 +91,7 @@ def _public_key(shell: Shell, path: Path, *words: str) -> str:
     try:
         return shell.run(Command(words=("openssl", *words)))
     except CommandError as error:
-        # A pair is one of a certificate and a key: what the key is instead can be said.
+        # The other file is a certificate, so the error can say what the key file is instead.
         known = pem.of_key(files.read(path) or "", path) if words[0] == "pkey" else None
         why = known[0] if known else next(iter(error.said.splitlines()), "")
         otherwise = "choose another --out for a new claim, or move that file away"

@@ -28,10 +28,10 @@ _INSTALL = {
 }
 
 _ENVIRONMENT = {
-    # Version 2 sends output through a pager and may ask for missing words; here nobody would answer.
+    # Version 2 sends output through a pager and may ask for missing parameters, which nobody would answer here.
     "AWS_PAGER": "",
     "AWS_CLI_AUTO_PROMPT": "off",
-    # In a console that is not UTF-8 the AWS CLI could not print what stands in the registry.
+    # In a console that is not UTF-8 the AWS CLI could not print what is in the registry.
     "PYTHONUTF8": "1",
     "AWS_CLI_OUTPUT_ENCODING": "UTF-8",
 }

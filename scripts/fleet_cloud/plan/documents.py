@@ -16,7 +16,7 @@ from fleet_cloud.plan.hook.registration import ATTRIBUTE, PARAMETER
 TEMPLATE_CHARACTERS = 10240  # AWS's limit of a template body
 POLICY_CHARACTERS = 2048  # AWS's limit of an IoT policy, white space not counted
 
-# Filled in by AWS, at every use, from the registry: the thing that this certificate is attached to.
+# AWS fills this in from the registry at every use: the thing that this certificate is attached to.
 THING = "${iot:Connection.Thing.ThingName}"
 TELEMETRY_TOPIC = f"dt/{THING}/*"
 ORDER_TOPIC = f"cmd/{THING}/*"

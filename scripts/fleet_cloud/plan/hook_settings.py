@@ -13,7 +13,7 @@ from fleet_cloud.plan.serials import Rules
 
 SERIAL_PARAMETER = "SerialNumber"
 
-# With them AWS IoT registers a thing that already exists, as every thing is that the hook has let in.
+# With these, AWS IoT registers a thing that already exists, as does every thing that the hook has admitted.
 _KEEPING = ("MERGE", "DO_NOTHING")
 
 

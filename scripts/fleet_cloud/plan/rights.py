@@ -115,7 +115,7 @@ def found_in(policy: object, account: Account) -> Rights:
     jobs = account.iot(f"topic/{JOBS_TOPIC}")
     provisioning = account.iot("topic/$aws/certificates/create/*")
     rotates = provisioning in resources
-    # Jobs come with rotation, behind it; before it they were asked for by themselves, and stay without it.
+    # Jobs come with rotation, behind it; before it they were requested separately, and stay without it.
     has_jobs = jobs in resources and not (
         rotates and resources.index(provisioning) < resources.index(jobs)
     )

@@ -153,7 +153,7 @@ def in_registry(aws: Aws, account: Account, kind: str, name: str) -> Piece:
     """Returns a ``thing-type``, ``thing-group`` or ``billing-group``."""
     named = [f"--{kind}-name", name]
     resource = f"{kind.replace('-', '')}/{name}"
-    # A thing type may be deleted five minutes after it was deprecated: the sooner, the better.
+    # A thing type can be deleted five minutes after it was deprecated, so deprecate it early.
     deprecate = aws.command("iot", "deprecate-thing-type", *named)
     return Piece(
         kind=kind.replace("-", " "),

@@ -82,7 +82,7 @@ def design(names: FleetNames, found: Answer | None, flags: TemplateFlags) -> Des
         # What the file names literally must be there before the first device comes.
         registry = Registry.of(body) if flags.registry == documents.NOWHERE else flags.registry
     elif from_file and kept is not None:
-        # Its file is not at hand; only whether it still is what was uploaded can be known.
+        # Its file is not available; it can only be checked whether it is still what was uploaded.
         body = kept if digest(kept) == from_file[1] else f"sha256 {from_file[1]}"
         description = from_file[0]
     else:

@@ -19,7 +19,7 @@ def prerequisites(
     role, trust = account.role(names.rule_role), documents.trust_policy(account)
     return [
         resources.any_role(aws, names, "rule role", role, trust),
-        # Before the SNS topic: after an interruption it is what shows which topic is this fleet's.
+        # Before the SNS topic: after an interruption it shows which topic is this fleet's.
         resources.inline_policy(
             aws, names.rule_role, INLINE, documents.allowing("sns:Publish", target)
         ),

@@ -12,7 +12,7 @@ from fleet_cloud.local.records import RecordFile
 from fleet_cloud.plan.documents import Document
 
 RECORD = "things.json"
-# Of each thing: with others of that name AWS says that it exists already.
+# Of each thing: AWS reports that it already exists if a thing of that name has other attributes.
 ATTRIBUTES = {"madeBy": "fleet-cloud"}
 
 _THING = re.compile(r"thing_[0-9]{1,4}")

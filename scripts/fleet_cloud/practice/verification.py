@@ -19,7 +19,7 @@ from fleet_cloud.local import files
 
 CREATE_FROM_CSR = "$aws/certificates/create-from-csr/json"
 
-# A policy attached a moment ago may not be everywhere yet; a device would try again, too.
+# A newly attached policy may not have spread everywhere; a device would try again, too.
 _TRIES = 6
 _PAUSE_SECONDS = 2.0
 

@@ -32,7 +32,7 @@ from fleet_cloud.rehearsal.scenario import Scenario
 
 # What AWS charges, in dollars: a million messages, a million minutes of connection, a million calls of a function.
 _MESSAGES, _MINUTES, _HOOK = 1.0, 0.08, 0.2
-# Of a device: messages with their answers, and calls that take it away again.
+# For each device: messages with their answers, and the calls that delete it again.
 _MESSAGES_EACH, _CALLS_EACH = 10, 5
 _LAST_PORT = 65_535
 

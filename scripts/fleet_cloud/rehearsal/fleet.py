@@ -16,7 +16,7 @@ from fleet_cloud.errors import FleetCloudError
 from fleet_cloud.rehearsal.device import Device, Made, RehearsalContext
 from fleet_cloud.rehearsal.journal import Journal, Life
 
-# Of a thread: a walk takes a tenth of it.
+# Stack of a thread: a walk needs a tenth of it.
 _STACK_BYTES = 512 * 1024
 # Who waits for the interpreter asks for it so often: hundreds at every 5 ms took all of the processor. Devices wait for
 # the network all the time, and so let others in.
@@ -25,7 +25,7 @@ _DESCRIPTORS = 6  # of a device: socket, wake-up, and files while they are writt
 _SPARE_DESCRIPTORS = 256
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 30.0  # a request under way has its answer, or none, by then
-# Devices take their first contact from the disk; this one is memory.
+# Devices read their first contact from the disk; this one is memory.
 _MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 
 

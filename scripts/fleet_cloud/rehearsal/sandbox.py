@@ -60,7 +60,7 @@ def switched(endpoint_url: str, switches: list[Switch]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Perhaps it has gone, and its quotas with it.
+        # The sandbox may have ended, and its quotas with it.
         with contextlib.suppress(OSError):
             for number in numbers:
                 _ask(endpoint_url, "DELETE", f"faults/{number}")

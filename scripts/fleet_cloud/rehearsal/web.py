@@ -48,7 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     board: Board
 
     def do_GET(self) -> None:
-        # A page of somebody else's, whose name leads here, would read it otherwise.
+        # Otherwise another site whose name resolves to this address could read it.
         if self.headers.get("Host", "").rpartition(":")[0] not in _NAMES:
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == "/":
