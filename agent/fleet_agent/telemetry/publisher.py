@@ -115,6 +115,8 @@ class Publisher:
 
     def connected(self, session: Session, limits: Limits | None = None) -> None:
         """Starts to send on a new connection, within the server's limits."""
+        # Of the one before: the SDK lost what came of them, and says nothing any more.
+        self._take_back()
         self._session = session
         self._limits = limits or Limits()
         most = self._settings.limits.unacknowledged
@@ -133,14 +135,18 @@ class Publisher:
 
     def leave(self) -> None:
         """The agent ends the connection itself: messages in flight are sent again, and none of them is suspected."""
+        self._take_back()
+        self._session = None
+        self._composer.empty()
+
+    def _take_back(self) -> None:
+        """Has messages in flight sent again."""
         for sent in list(self._sent):
             del self._sent[sent]
             if isinstance(sent.of, Answer):
                 self._cut_answers.append(sent.of)
             else:
                 self._queue.give_back(sent.of, sent.readings)
-        self._session = None
-        self._composer.empty()
 
     def _cut(self) -> None:
         """The connection ended: handled once, whichever event reports it first."""

@@ -115,3 +115,20 @@ def test_a_network_that_fails_repeatedly_loses_nothing(bench: Bench) -> None:
     bench.connect()
     bench.answer(0)
     assert (bench.publisher.waiting, bench.queue.dropped.refused) == (0, 0)
+
+
+def test_a_message_of_which_the_sdk_never_says_what_became_is_sent_again_on_the_next_connection(
+    bench: Bench,
+) -> None:
+    bench.connect()
+    bench.put(1)
+    bench.publisher.answer(Outgoing(topic="answers", payload=b"done"))
+    bench.settle()
+    bench.publisher.disconnected()
+    bench.connect()
+    bench.settle()
+    assert [each.topic for each in bench.wire.carried].count("answers") == 2
+    bench.answer(0, index=-1)
+    bench.answer(0, index=-1)
+    assert bench.publisher.waiting == 0
+    assert bench.reported == []
