@@ -82,6 +82,9 @@ def configuration_files(path: Path) -> tuple[Path, ...]:
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
+        # A file in its place may be a drop-in that was copied before there was a folder.
+        if folder.exists():
+            raise
         names = []
     found = [folder / n for n in names if n.endswith((".yaml", ".yml")) and not n.startswith(".")]
     return (path, *found)

@@ -82,6 +82,12 @@ def test_a_drop_in_with_the_wrong_ending_is_an_error_not_silence(folder: Folder)
     assert folder.problems() == ["config.d/site.yml:1:1: is ignored (rename it to site.yaml)"]
 
 
+def test_a_file_in_place_of_the_folder_is_an_error_not_silence(folder: Folder) -> None:
+    folder.write(BASE)
+    folder.write("port: 1\n", "config.d")
+    assert folder.problems() == ["config.d: cannot be read: Not a directory"]
+
+
 def test_an_empty_drop_in_changes_nothing(folder: Folder) -> None:
     folder.write(BASE)
     folder.write("# nothing yet\n", "config.d/a.yaml")
