@@ -316,5 +316,5 @@ def _no_control_characters(text: str) -> None:
         if character == "\n":
             raise WrongValueError("has more than one line")
         if _CONTROL.match(character):
-            what = "a control character" if character < "\ud800" else "something that is not UTF-8"
-            raise WrongValueError(f"contains {what} (U+{ord(character):04X})")
+            kind = "a control character" if character < "\ud800" else "something that is not UTF-8"
+            raise WrongValueError(f"contains {kind} (U+{ord(character):04X})")

@@ -55,14 +55,13 @@ def start(
     # Before anything that is started here could inherit what systemd passes.
     listeners = Listeners()
     options = known or _read_options(read, worker)
-    settings = options.settings
     log.set_up(verbose=options.is_verbose)
     follows, not_before = follow_up()
     lock = _take_state(options)
     mailbox = _mailbox()
-    store = open_store(settings)
+    store = open_store(options.settings)
     credential = _in_use(store)
-    settings = home.at_home(settings, credential)
+    settings = home.at_home(options.settings, credential)
     # A first boot has enough to do.
     if credential is not None and is_new:
         checked.ask_service(options.configuration, os.environ)
@@ -101,14 +100,8 @@ def start(
     ending = composition.run(credential, session)
     worker.close()
     if ending is not Ending.STOP:
-        reexecute(
-            ending,
-            composition.reloaded or options,
-            lock,
-            listeners,
-            mailbox,
-            composition.not_before,
-        )
+        options = composition.reloaded or options
+        reexecute(ending, options, lock, listeners, mailbox, composition.not_before)
     listeners.close()
 
 
