@@ -122,8 +122,8 @@ def read_csr(pem: bytes, name: str) -> Csr:
     if problem:
         raise DeviceError(
             f"The CSR in {name} has {problem}; {TAKEN}.",
-            remedy="Make another key with it: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
-            "-keyout device.key -subj /CN=device -out device.csr",
+            remedy="Make another key and its CSR: openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+            "-keyout another.key -subj /CN=device -out another.csr",
             code="csr-weak-key",
         )
     return Csr(pem=text, hash=_sha256(text), public_key=public_der(request))

@@ -21,7 +21,8 @@ def test_check_names_every_file_that_was_read(folder: Folder, capsys: Output) ->
     assert capsys.readouterr().out == f"{file}: ok\n{drop_in}: ok\n"
     assert main(["config", "check", "--config", str(file), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer == {"schema": 1, "valid": True, "files": [str(file), str(drop_in)]}
+    files = [str(file), str(drop_in)]
+    assert answer == {"schema": 1, "valid": True, "files": files, "kept": None}
 
 
 def test_check_tells_every_error_on_stderr_and_ends_with_78(
