@@ -60,11 +60,11 @@ def handed_over() -> StartOptions | None:
 
     The file may have been changed since, and what was not checked must not end a daemon that runs.
     """
-    with open(int(os.environ.pop(OPTIONS)), "rb") as file:  # noqa: PTH123 - a descriptor
-        try:
+    try:
+        with open(int(os.environ.pop(OPTIONS)), "rb") as file:  # noqa: PTH123 - a descriptor
             code, options = pickle.load(file)  # noqa: S301 - the image before this one wrote it
-        except Exception:  # noqa: BLE001 - of another version's
-            return None
+    except Exception:  # noqa: BLE001 - of another version's, or no descriptor
+        return None
     return options if code == CODE else None
 
 
