@@ -89,6 +89,17 @@ def provisioned_once_time_arrives(one: Shifted, words: str) -> None:
     assert one.agent.current_id() is not None
 
 
+def test_a_claim_that_looks_expired_is_waited_with_until_the_clock_is_set(shifted: Make) -> None:
+    """As where chrony, of which nothing is known here, corrects a clock that is some years ahead."""
+    one = shifted(5 * YEAR)
+    with one.agent.running(env=one.env) as daemon:
+        daemon.wait_for_line("expired on")
+        assert daemon.process.poll() is None
+        one.set(0)
+        daemon.wait_for_line("connected to", 60)
+        assert daemon.end() == 0
+
+
 @pytest.mark.slow
 def test_a_wrong_clock_is_waited_for_and_it_goes_on_by_itself(
     shifted: Make, tmp_path: Path

@@ -17,7 +17,7 @@ from fleet_agent.errors import (
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Dependencies
 from fleet_agent.provisioning.machine import SPREADING_LIMIT
-from fleet_agent.provisioning.model import Given, Step
+from fleet_agent.provisioning.model import CERTIFICATE_EXPIRED, Given, Step
 from fleet_agent.provisioning.report import Milestone
 
 # Seconds that AWS IoT may take to register a certificate by its CA, if a Lambda function takes part.
@@ -52,7 +52,7 @@ class Adoption:
                 f"The certificate in {file} expired on {clock.text(dates.not_after)}.",
                 remedy="Have a new one issued for the device, or let the device get one with a claim: fleet-agent "
                 "provision",
-                code="certificate-expired",
+                code=CERTIFICATE_EXPIRED,
             )
 
     def take(self, step: Step, found: Generation) -> Generation:

@@ -7,6 +7,7 @@ from fleet_agent.errors import AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Api, Dependencies
+from fleet_agent.provisioning.model import CLAIM_EXPIRED
 from fleet_agent.provisioning.report import Milestone
 
 
@@ -70,5 +71,5 @@ class ClaimSession:
             raise DeviceError(
                 f"The claim in {pair.certificate_file} expired on {clock.text(dates.not_after)}.",
                 remedy="Replace it by a new one: fleet-cloud claim new (a temporary claim is valid for five minutes).",
-                code="claim-expired",
+                code=CLAIM_EXPIRED,
             )

@@ -36,6 +36,8 @@ from fleet_agent.errors import (
     TemporaryError,
 )
 from fleet_agent.provisioning.model import (
+    CERTIFICATE_EXPIRED,
+    CLAIM_EXPIRED,
     Operation,
     Plan,
     RejectedError,
@@ -225,7 +227,8 @@ def judge(
 
 
 def _patience_for(error: AgentError) -> Patience | None:
-    if error.code == SERVER_UNTRUSTED:
+    # By a clock that may be set after all; or the file is replaced.
+    if error.code in (SERVER_UNTRUSTED, CLAIM_EXPIRED, CERTIFICATE_EXPIRED):
         return Patience.UNTRUSTED
     if error.code in (PROXY_PASSWORD, ANSWER_UNFIT):
         return Patience.REFUSED

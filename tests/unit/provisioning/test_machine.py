@@ -343,6 +343,15 @@ def test_a_failure_is_waited_out_by_its_kind(
     assert not verdict.drop_certificate
 
 
+@pytest.mark.parametrize("code", ["claim-expired", "certificate-expired"])
+def test_what_has_expired_by_this_clock_is_waited_for_by_who_can_wait(code: str) -> None:
+    expired = DeviceError("It expired.", remedy="Replace it.", code=code)
+    patience = judge(expired, Step.ISSUE, SPREADING_LIMIT).patience
+    assert patience is not None
+    assert patience.needs_person
+    assert patience.ceiling <= 300
+
+
 @pytest.mark.parametrize(
     ("refused_for", "patience"),
     [
