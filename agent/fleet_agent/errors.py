@@ -47,6 +47,8 @@ THING_CHANGED = "thing-changed"
 
 # RegisterThing's answer makes a topic of the configuration impossible; nothing of it was kept.
 ANSWER_UNFIT = "answer-unfit"
+CLAIM_EXPIRED = "claim-expired"
+CERTIFICATE_EXPIRED = "certificate-expired"
 
 # A policy lacks a statement.
 NOT_ALLOWED = "not-allowed"

@@ -276,6 +276,20 @@ OF_ERRORS = (
         clears=_GOES_ON,
     ),
     ProblemKind(
+        code=errors.CLAIM_EXPIRED,
+        severity=Severity.ERROR,
+        title="The claim has expired, by this device's clock.",
+        remedy="Set the clock (timedatectl), or replace the claim: fleet-cloud claim new",
+        clears=_GOES_ON,
+    ),
+    ProblemKind(
+        code=errors.CERTIFICATE_EXPIRED,
+        severity=Severity.ERROR,
+        title="The certificate to adopt has expired, by this device's clock.",
+        remedy="Set the clock (timedatectl), or have a new certificate issued for the device.",
+        clears=_GOES_ON,
+    ),
+    ProblemKind(
         code=errors.ANSWER_UNFIT,
         severity=Severity.ERROR,
         title="With the device configuration from RegisterThing, a topic in the configuration is invalid.",

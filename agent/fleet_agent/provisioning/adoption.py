@@ -7,6 +7,7 @@ registering by its CA (JITP, JITR), so for some time a hang-up is not yet a refu
 from fleet_agent import clock
 from fleet_agent.credentials.model import Generation, Issued, Registration
 from fleet_agent.errors import (
+    CERTIFICATE_EXPIRED,
     CERTIFICATE_REFUSED,
     CONNECT_CLOSED,
     CONNECT_UNANSWERED,
@@ -17,7 +18,7 @@ from fleet_agent.errors import (
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Dependencies
 from fleet_agent.provisioning.machine import SPREADING_LIMIT
-from fleet_agent.provisioning.model import CERTIFICATE_EXPIRED, Given, Step
+from fleet_agent.provisioning.model import Given, Step
 from fleet_agent.provisioning.report import Milestone
 
 # Seconds that AWS IoT may take to register a certificate by its CA, if a Lambda function takes part.

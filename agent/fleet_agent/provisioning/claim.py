@@ -3,11 +3,10 @@
 from fleet_agent import clock
 from fleet_agent.credentials import certificates
 from fleet_agent.credentials.model import KeyPair
-from fleet_agent.errors import AgentError, DeviceError
+from fleet_agent.errors import CLAIM_EXPIRED, AgentError, DeviceError
 from fleet_agent.provisioning import clockwatch
 from fleet_agent.provisioning.clockwatch import ClockWatch
 from fleet_agent.provisioning.dependencies import Api, Dependencies
-from fleet_agent.provisioning.model import CLAIM_EXPIRED
 from fleet_agent.provisioning.report import Milestone
 
 

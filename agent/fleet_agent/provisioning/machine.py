@@ -20,6 +20,8 @@ from fleet_agent.credentials.model import Attempt, Credential, Generation
 from fleet_agent.errors import (
     ANSWER_UNFIT,
     ATTEMPT_DIFFERS,
+    CERTIFICATE_EXPIRED,
+    CLAIM_EXPIRED,
     CONNECT_UNANSWERED,
     CSR_REFUSED,
     PAIR_UNUSABLE,
@@ -36,8 +38,6 @@ from fleet_agent.errors import (
     TemporaryError,
 )
 from fleet_agent.provisioning.model import (
-    CERTIFICATE_EXPIRED,
-    CLAIM_EXPIRED,
     Operation,
     Plan,
     RejectedError,

@@ -18,8 +18,6 @@ from fleet_agent.provisioning.report import Milestone
 from fleet_agent.record import record
 from fleet_agent.session.backoff import Patience
 
-CLAIM_EXPIRED, CERTIFICATE_EXPIRED = "claim-expired", "certificate-expired"
-
 
 @record
 class Given:
