@@ -60,15 +60,14 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
         denied: How to let a user open it, for the error.
 
     Raises:
-        DeviceError: No socket can have this path.
         RefusedError: This user may not open it.
-        UnreachableError: No program listens there.
+        UnreachableError: No program listens there, or can.
     """
     if why := too_long(path):
-        raise DeviceError(
-            f"There is no agent's socket {path}: {why}.",
+        raise UnreachableError(
+            f"No agent listens on {path}: {why}.",
             remedy="Set a shorter runtime_dir in the agent's configuration, and restart it; or give --runtime-dir.",
-            code="path-too-long",
+            code=NOT_RUNNING,
         )
     clock = SystemClock()
     until = clock.monotonic() + (timeout or _LONGEST)
