@@ -25,18 +25,18 @@ def run(read: Callable[[], StartOptions], kept: StartOptions | None) -> None:
         StopRequested: Asked to end while provisioning, and everything is closed.
     """
     hold_requests()
-    is_new, options = kept is None, kept
+    known = kept
     # The name is that of ``endings``, which a first start imports beside the worker.
     if "FLEET_AGENT_OPTIONS" in os.environ:
         from fleet_agent.daemon.endings import handed_over
 
-        options = handed_over() or kept
+        known = handed_over() or kept
     # Imported modules stay: searching them for garbage while they grow takes a twentieth of the start.
     gc.disable()
     # The agent's only fork, before any thread lives. argparse and the YAML parser stay in it.
     with contextlib.closing(Worker.forked()) as worker:
-        if options is None:
+        if known is None:
             worker.ask(read)
         from fleet_agent.daemon import start
 
-        start.start(read, worker, options, is_new=is_new)
+        start.start(read, worker, known)

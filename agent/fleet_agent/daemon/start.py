@@ -37,16 +37,13 @@ if TYPE_CHECKING:
     from fleet_agent.provisioning.runner import Provisioned
 
 
-def start(
-    read: Callable[[], StartOptions], worker: Worker, known: StartOptions | None, *, is_new: bool
-) -> None:
+def start(read: Callable[[], StartOptions], worker: Worker, known: StartOptions | None) -> None:
     """Runs the agent: provisions if needed, then publishes readings and carries out orders until asked to stop.
 
     Args:
         read: Reads command line and configuration again.
         worker: Has been asked to read them, where they are not known.
         known: The options, if their configuration was checked before.
-        is_new: Whether that check is to be kept for the next start.
 
     Raises:
         AgentError: Something on the device must be changed first.
@@ -63,7 +60,7 @@ def start(
     credential = _in_use(store)
     settings = home.at_home(options.settings, credential)
     # A first boot has enough to do.
-    if credential is not None and is_new:
+    if credential is not None and known is None:
         checked.ask_service(options.configuration, os.environ)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
