@@ -65,7 +65,7 @@ def connect(path: Path, timeout: float | None, *, missing: str, denied: str) -> 
     """
     if why := too_long(path):
         raise UnreachableError(
-            f"No agent listens on {path}: {why}.",
+            f"No agent is listening on {path}: {why}.",
             remedy="Set a shorter runtime_dir in the agent's configuration, and restart it; or give --runtime-dir.",
             code=NOT_RUNNING,
         )

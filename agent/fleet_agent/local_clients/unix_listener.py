@@ -99,8 +99,9 @@ class UnixListener:
         except (OSError, StateDirectoryError) as error:
             self.due = self._clock.monotonic() + RETRY
             why = getattr(error, "strerror", None) or str(error).rstrip(".")
-            words = too_long(self.path) or why
-            self._failed(f"cannot listen on {self.path}: {words}")
+            if length := too_long(self.path):
+                why = f"{length}; a shorter runtime_dir helps"
+            self._failed(f"cannot listen on {self.path}: {why}")
             return
         self._mailbox.watch(self._listener.fileno(), self._accept)
         # An inherited socket may have been open to others.

@@ -161,7 +161,7 @@ def too_long(path: str | Path) -> str | None:
     length = len(os.fsencode(path))
     if length <= MOST_PATH:
         return None
-    return f"its path has {length} bytes, and a socket's has {MOST_PATH} at most; a shorter runtime_dir helps"
+    return f"its path has {length} bytes, and a socket's has {MOST_PATH} at most"
 
 
 def _bound(path: Path, prepare: Callable[[Path], object]) -> _Listener:
