@@ -45,15 +45,31 @@ def wrap(
 
 # By itself, not by its name: so that the type checker notices when one is renamed.
 # ruff: noqa: SLF001
+def _import_verb() -> None:
+    from fleet_agent.cli import run as verb
+
+    mark("imports: command line, log, configuration")
+    wrap(verb, verb._kept, "configuration, as it was checked", _import_start)
+
+
 def _import_start() -> None:
     from fleet_agent.daemon import start
     from fleet_agent.identity import configured, state_lock
 
-    mark("imports: SDK, state, session")
+    mark("imports: state, session")
     wrap(state_lock, state_lock.take, "state: folder and lock")
     wrap(start, configured.open_store, "state: open_store")
-    wrap(start, start._in_use, "state: in_use")
+    wrap(start, start._in_use, "state: in_use", _import_sdk)
     wrap(start, start._connect, "session: TLS context, start", _import_rest)
+
+
+def _import_sdk() -> None:
+    from fleet_agent.session import entropy, sdk
+
+    entropy.finish()
+    mark("the rest of the entropy")
+    _ = sdk.io, sdk.mqtt5
+    mark("imports: SDK")
 
 
 def _import_rest() -> None:
@@ -66,21 +82,11 @@ def main() -> None:
     """Run it."""
     mark("interpreter", _BEGAN)
     from fleet_agent.__main__ import main as run
-    from fleet_agent.cli import run as verb
+    from fleet_agent.daemon import head_start
     from fleet_agent.process import mailbox
-    from fleet_agent.programs import worker
 
-    mark("imports: command line, log, mailbox")
-    wrap(verb, verb._kept, "configuration, as it was checked")
-    forked = worker.Worker.forked
-
-    def noted_fork() -> worker.Worker:
-        found = forked()
-        mark("a fork, for a look at the hardware later")
-        _import_start()
-        return found
-
-    worker.Worker.forked = noted_fork  # type: ignore[method-assign,assignment]
+    mark("imports: mailbox, worker")
+    wrap(head_start, head_start.begin, "a fork, and the thread for the entropy", _import_verb)
     put = mailbox.Mailbox.put
 
     def noted(self: mailbox.Mailbox, event: object) -> None:

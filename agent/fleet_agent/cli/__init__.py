@@ -1,23 +1,12 @@
 """The command line: one file a verb, each returns an ``Outcome``; outcomes and errors become words and status here.
 
-stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not.
+stdout is the answer, stderr everything else. ``--json`` is stable and versioned, the words are not. Imports come late:
+the daemon's follow its head start.
 """
 
-import errno
-import os
 import sys
 
-from fleet_agent.cli.outcome import Outcome, answer_json, note, write
-from fleet_agent.errors import AgentError, ConfigurationError, DeviceError, Exit, UsageError
-from fleet_agent.printable import line as printable
-from fleet_agent.process import log, notify, starved, streams
-from fleet_agent.process.mailbox import StopRequested
-from fleet_agent.process.streams import OutputError
-from fleet_agent.session.sdk import misfit
-
-# A command that did what it should, but whose answer could not be written; one that was ended by Ctrl-C.
-_UNWRITTEN = 1
-_INTERRUPTED = 130
+from fleet_agent.process import starved, streams
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,108 +15,35 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     try:
         starved.ensure_files()
-        status = _run(words)
-    except AgentError as error:
-        status = _report(error, as_json="--json" in words)
-    except StopRequested:
-        status = int(Exit.DONE)
-    except KeyboardInterrupt:
-        status = _INTERRUPTED
-    except OutputError as error:
-        status = _unwritten(error, int(Exit.DONE))
-    except Exception as error:
-        if (known := _known(error)) is None:
-            raise
-        status = _report(known, as_json="--json" in words)
-    return status
+        return _run(words)
+    except BaseException as error:  # noqa: BLE001 - what it is not about is raised again
+        from fleet_agent.cli import failure
+
+        return failure.status_of(error, as_json="--json" in words)
 
 
 def _run(words: list[str]) -> int:
     if words[:1] == ["run"] and not {"-h", "--help"} & set(words):
-        from fleet_agent.cli import run
+        from fleet_agent.daemon import head_start
 
-        return run.start(words).status
+        worker = head_start.begin()
+        # What reports a failure must be there by then: without descriptors nothing more can be imported.
+        from fleet_agent.cli import failure, run
+
+        return run.start(words, worker).status
+    from fleet_agent.cli import failure
+    from fleet_agent.cli.outcome import write
     from fleet_agent.cli.parser import parse
+    from fleet_agent.errors import UsageError
+    from fleet_agent.process import log
 
     arguments = parse(words)
     if not hasattr(arguments, "run"):
         raise UsageError("No command given.", remedy="See fleet-agent --help", code="usage")
     log.set_up(verbose=arguments.verbose)
-    ended: Outcome = arguments.run(arguments)
+    ended = arguments.run(arguments)
     try:
         write(ended, as_json=arguments.json)
-    except OutputError as error:
-        return _unwritten(error, ended.status)
-    return ended.status
-
-
-def _known(error: Exception) -> AgentError | None:
-    """What to report of an exception that may come up anywhere; None: it is a bug, and shows its traceback."""
-    if (lack := starved.lack(error)) is not None:
-        return lack
-    if isinstance(error, ImportError | AttributeError):
-        return misfit(error)
-    if isinstance(error, OSError):
-        return _missing_directory() or _barred(error)
-    return None
-
-
-def _missing_directory() -> UsageError | None:
-    """The error for a path relative to a current directory that was removed."""
-    try:
-        os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and longer
-    except FileNotFoundError:
-        return UsageError(
-            "The current directory was removed.",
-            remedy="Change to another directory: cd",
-            code="usage",
-        )
-    return None
-
-
-def _barred(error: OSError) -> DeviceError | None:
-    """The error for a path that this user may not even look up."""
-    if error.errno not in (errno.EACCES, errno.ENAMETOOLONG) or error.filename is None:
-        return None
-    return DeviceError(
-        f"Cannot read {error.filename}: {error.strerror}.",
-        remedy="Run as root, with sudo, or as the agent's user. If it was that user: sudo fleet-agent doctor --fix"
-        if error.errno == errno.EACCES
-        else "Choose another place; see fleet-agent config show",
-        code="not-readable",
-    )
-
-
-def _unwritten(error: OutputError, status: int) -> int:
-    """The exit status of a command whose answer could not be written: what it did stands, but all is not well."""
-    if str(error):
-        note(f"fleet-agent: {error}")
-    return status or _UNWRITTEN
-
-
-def _report(error: AgentError, *, as_json: bool) -> int:
-    where = f"{error.step}: " if error.step else ""
-    problems = error.problems if isinstance(error, ConfigurationError) else ()
-    title = f"{where}{error.title}"
-    details = [f"  {line}" for line in (*problems, error.remedy)]
-    if not isinstance(error, UsageError) and (gone := _missing_directory()):
-        details.append(
-            f"  {gone.title} A path that does not begin with / leads nowhere. {gone.remedy}"
-        )
-    words = "\n".join(map(printable, (title, *details)))
-    if not log.failed(words, problem=error.code, step=error.step):
-        note(f"fleet-agent: {title}", *details)
-    notify.status(title)  # `systemctl status` shows it of a failed unit too
-    if as_json:
-        facts = {
-            "code": error.code,
-            "step": error.step,
-            "title": error.title,
-            "remedy": error.remedy,
-            **({"problems": list(problems)} if problems else {}),
-        }
-        try:
-            answer_json({"error": facts})
-        except OutputError as unwritten:
-            return _unwritten(unwritten, int(error.exit_status))
-    return int(error.exit_status)
+    except streams.OutputError as error:
+        return failure.unwritten(error, ended.status)
+    return int(ended.status)

@@ -4,6 +4,7 @@ Every other verb reads its command line in this process. The daemon has a worker
 that imports is never in the daemon's memory, and takes no longer than the daemon's own imports.
 """
 
+import contextlib
 import functools
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from fleet_agent.config.paths import config_file
 from fleet_agent.daemon import service
 from fleet_agent.daemon.start_options import StartOptions
 from fleet_agent.process import log
+from fleet_agent.programs.worker import Worker
 
 if TYPE_CHECKING:
     import argparse
@@ -42,10 +44,11 @@ def register(
     flags.add_allow_volatile(parser)
 
 
-def start(words: list[str]) -> Outcome:
+def start(words: list[str], worker: Worker) -> Outcome:
     """Runs the verb; ends when it is asked to, or by an error."""
     log.set_up(verbose=False)
-    service.run(functools.partial(options, words), _kept(words))
+    with contextlib.closing(worker):
+        service.run(functools.partial(options, words), _kept(words), worker)
     return Outcome()
 
 

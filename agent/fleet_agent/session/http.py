@@ -10,11 +10,9 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
-from awscrt import http, io
-
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.record import record
-from fleet_agent.session import tls
+from fleet_agent.session import sdk, tls
 from fleet_agent.session.route import Route
 
 CONNECT_LIMIT = 10_000  # ms for TCP; the handshake has awscrt's own ten seconds
@@ -73,10 +71,10 @@ class Exchange:
             secured = tls.context(route, pair).new_connection_options()
             secured.set_server_name(route.host)
         self._host = host_of(route)
-        options = io.SocketOptions()
+        options = sdk.io.SocketOptions()
         options.connect_timeout_ms = CONNECT_LIMIT
         try:
-            http.HttpClientConnection.new(
+            sdk.http.HttpClientConnection.new(
                 host_name=route.host,
                 port=route.port,
                 socket_options=options,
@@ -98,13 +96,13 @@ class Exchange:
             if self._is_over:
                 self._connection.close()
                 return
-            headers = http.HttpHeaders(
+            headers = sdk.http.HttpHeaders(
                 [("Host", self._host), ("Content-Length", str(len(self._request.body)))]
                 if self._request.body
                 else [("Host", self._host)]
             )
             headers.add_pairs([*self._request.headers.items()])
-            asked = http.HttpRequest(
+            asked = sdk.http.HttpRequest(
                 self._request.method,
                 self._request.path,
                 headers,

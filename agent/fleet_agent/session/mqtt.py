@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from awscrt import io, mqtt5
-
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.process.mailbox import Mailbox
 from fleet_agent.session import nodelay, packets, sdk, tls
@@ -77,7 +75,7 @@ class Session:
         is_thing: bool,
         upkeep: Upkeep = Upkeep(),  # noqa: B008 - frozen
     ) -> None:
-        sdk.require(mqtt5)
+        sdk.require(sdk.mqtt5)
         self.route = route
         self.pair = pair
         self.client_id = client_id
@@ -90,7 +88,7 @@ class Session:
         self._started = False
         self._is_up = False
         self._is_restarting = False
-        self.client = mqtt5.Client(self._options())
+        self.client = sdk.mqtt5.Client(self._options())
 
     def start(self, *, sets_nodelay: bool = False) -> None:
         """Begins to connect; ``Connected`` or ``ConnectFailed`` follows.
@@ -153,13 +151,13 @@ class Session:
     def unsubscribe(self, names: Sequence[str]) -> None:
         """Gives up at most ``FILTERS_A_PACKET`` topic filters; nothing follows. Never raises."""
         with contextlib.suppress(Exception):
-            self.client.unsubscribe(mqtt5.UnsubscribePacket(topic_filters=list(names)))
+            self.client.unsubscribe(sdk.mqtt5.UnsubscribePacket(topic_filters=list(names)))
 
     def reconnect(self) -> None:
         """Ends the connection and opens another: ``Disconnected`` follows, then as after ``start``."""
         if self._started and not self._is_restarting:
             self._is_restarting = True
-            self.client.stop(mqtt5.DisconnectPacket())
+            self.client.stop(sdk.mqtt5.DisconnectPacket())
 
     def _submit(
         self,
@@ -191,7 +189,7 @@ class Session:
         """
         if self._started:
             self._started = False
-            self.client.stop(mqtt5.DisconnectPacket())
+            self.client.stop(sdk.mqtt5.DisconnectPacket())
             if self._is_up:
                 self._stopped.wait(CLOSE_LIMIT)
         # It holds callbacks of this session, which held it: a circle through awscrt that no collection sees.
@@ -199,14 +197,15 @@ class Session:
 
     # Construction ---------------------------------------------------------------------------------------------------
 
-    def _options(self) -> mqtt5.ClientOptions:
+    def _options(self) -> "sdk.mqtt5.ClientOptions":
+        mqtt5 = sdk.mqtt5
         flow = mqtt5.ExtendedValidationAndFlowControlOptions
         behavior = mqtt5.ClientSessionBehaviorType
         options: dict[str, Any] = {
             "host_name": self.route.host,
             "port": self.route.port,
             "bootstrap": _bootstrap(),
-            "socket_options": io.SocketOptions(),
+            "socket_options": sdk.io.SocketOptions(),
             "tls_ctx": tls.context(self.route, self.pair),
             "http_proxy_options": tls.proxy(self.route),
             "connect_options": mqtt5.ConnectPacket(
@@ -342,16 +341,16 @@ class Session:
         )
 
 
-_shared: io.ClientBootstrap | None = None
+_shared: "sdk.io.ClientBootstrap | None" = None
 
 
-def _bootstrap() -> io.ClientBootstrap:
+def _bootstrap() -> "sdk.io.ClientBootstrap":
     """One event-loop thread for all sessions of the process."""
     global _shared  # noqa: PLW0603 - made once, on first use
     if _shared is None:
         _log_what_is_dropped()
-        group = io.EventLoopGroup(1)
-        _shared = io.ClientBootstrap(group, io.DefaultHostResolver(group))
+        group = sdk.io.EventLoopGroup(1)
+        _shared = sdk.io.ClientBootstrap(group, sdk.io.DefaultHostResolver(group))
     return _shared
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from awscrt import mqtt5
-
-from fleet_agent.session import reasons
+from fleet_agent.session import reasons, sdk
 from fleet_agent.session.events import Cause, NoAnswer
 from fleet_agent.session.message import Limits, Outgoing
 
@@ -98,34 +96,36 @@ def _first(
     return next((found for part, found in table if part in name), otherwise)
 
 
-def subscription(filters: Sequence[tuple[str, int]]) -> mqtt5.SubscribePacket:
+def subscription(filters: Sequence[tuple[str, int]]) -> "sdk.mqtt5.SubscribePacket":
     """A SUBSCRIBE for topic filters with their QoS.
 
     What AWS had kept (retained) comes for a new subscription, not for one that is asked for again on a session that was
     kept: it would be old news with every reconnect.
     """
     # Older SDKs have it by another name.
-    handling = getattr(mqtt5, "RetainHandlingType", None) or mqtt5.RetainAndHandlingType
+    handling = getattr(sdk.mqtt5, "RetainHandlingType", None) or sdk.mqtt5.RetainAndHandlingType
     if_new = handling.SEND_ON_SUBSCRIBE_IF_NEW
-    return mqtt5.SubscribePacket(
+    return sdk.mqtt5.SubscribePacket(
         subscriptions=[
-            mqtt5.Subscription(name, mqtt5.QoS(qos), retain_handling_type=if_new)
+            sdk.mqtt5.Subscription(name, sdk.mqtt5.QoS(qos), retain_handling_type=if_new)
             for name, qos in filters
         ]
     )
 
 
-def packet(message: Outgoing) -> mqtt5.PublishPacket:
+def packet(message: Outgoing) -> "sdk.mqtt5.PublishPacket":
     """A PUBLISH at QoS 1."""
-    return mqtt5.PublishPacket(
+    return sdk.mqtt5.PublishPacket(
         topic=message.topic,
         payload=message.payload,
-        qos=mqtt5.QoS.AT_LEAST_ONCE,
+        qos=sdk.mqtt5.QoS.AT_LEAST_ONCE,
         retain=message.retain,
         content_type=message.content_type,
         message_expiry_interval_sec=message.expiry,
         correlation_data=message.correlation_data,
-        user_properties=[mqtt5.UserProperty(name, value) for name, value in message.properties],
+        user_properties=[
+            sdk.mqtt5.UserProperty(name, value) for name, value in message.properties
+        ],
     )
 
 

@@ -1,9 +1,21 @@
-"""Refuses an AWS IoT SDK, or another package, that the agent cannot use: distributions mix and patch their parts."""
+"""Imports the AWS IoT SDK's awscrt when it is first needed: ``sdk.mqtt5`` and its other modules.
 
-import os
+An SDK that the agent cannot use is refused, as is another package: distributions mix and patch their parts.
+"""
+
+import importlib
 import types
+from typing import TYPE_CHECKING
 
 from fleet_agent.errors import DeviceError
+from fleet_agent.session import entropy
+
+if TYPE_CHECKING:
+    from awscrt import http, io, mqtt5
+
+__all__ = ["http", "io", "misfit", "mqtt5", "require"]
+
+_MODULES = ("http", "io", "mqtt5")
 
 REMEDY = (
     "Install the tested versions: pip install -r requirements/device.txt, or the Debian package"
@@ -13,13 +25,27 @@ REMEDY = (
 OLDEST_HAS = "TopicAliasingOptions"
 
 
+def __getattr__(name: str) -> types.ModuleType:
+    """Imports one of awscrt's modules; after that it is an attribute like others.
+
+    Raises:
+        ImportError: It is not installed, or lacks a part.
+    """
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    entropy.finish()
+    module = importlib.import_module(f"awscrt.{name}")
+    globals()[name] = module
+    return module
+
+
 def require(mqtt5: types.ModuleType) -> None:
     """Refuses an SDK whose MQTT 5 is too old to carry an answer, and a place where the SDK would abort the process.
 
     Raises:
         DeviceError: It is; or there is no /dev/urandom, as in a chroot that nothing is mounted in.
     """
-    if not os.access("/dev/urandom", os.R_OK):
+    if not entropy.has_random_numbers():
         raise DeviceError(
             "The AWS IoT SDK needs /dev/urandom, which cannot be read here.",
             remedy="In a chroot, mount it: mount --bind /dev ROOT/dev",

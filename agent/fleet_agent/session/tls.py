@@ -4,14 +4,13 @@ import os
 import re
 from typing import Any
 
-from awscrt import io
-
 from fleet_agent.credentials.model import HardwareKey, KeyPair
 from fleet_agent.errors import PAIR_UNUSABLE, AgentError, DeviceError, UnreachableError
+from fleet_agent.session import sdk
 from fleet_agent.session.route import GIVE_CA, Route, ca_file
 
 
-def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
+def context(route: Route, pair: KeyPair | None) -> "sdk.io.ClientTlsContext":
     """Returns the TLS context of a connection.
 
     Raises:
@@ -19,9 +18,9 @@ def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
         UnreachableError: The hardware token that has the key is not there now.
     """
     try:
-        options = io.TlsContextOptions() if pair is None else _options(pair)
+        options = sdk.io.TlsContextOptions() if pair is None else _options(pair)
         # The SDK's own default offers 1.0.
-        options.min_tls_ver = io.TlsVersion.TLSv1_2
+        options.min_tls_ver = sdk.io.TlsVersion.TLSv1_2
         if route.alpn:
             options.alpn_list = [route.alpn]
         if route.ca_file is not None:
@@ -29,7 +28,7 @@ def context(route: Route, pair: KeyPair | None) -> io.ClientTlsContext:
             os.environ.pop("SSL_CERT_FILE", None)
             os.environ.pop("SSL_CERT_DIR", None)
             options.override_default_trust_store(_read_ca(route.ca_file))
-        return io.ClientTlsContext(options)
+        return sdk.io.ClientTlsContext(options)
     except AgentError:
         raise
     except Exception as error:
@@ -45,13 +44,11 @@ def proxy(route: Route) -> Any:  # noqa: ANN401 - awscrt has no types
         return None
     from urllib.parse import unquote
 
-    from awscrt import http
-
     parts = route.proxy_parts
-    options = http.HttpProxyOptions(host_name=parts.hostname, port=parts.port)
-    options.connection_type = http.HttpProxyConnectionType.Tunneling
+    options = sdk.http.HttpProxyOptions(host_name=parts.hostname, port=parts.port)
+    options.connection_type = sdk.http.HttpProxyConnectionType.Tunneling
     if parts.username:
-        options.auth_type = http.HttpProxyAuthenticationType.Basic
+        options.auth_type = sdk.http.HttpProxyAuthenticationType.Basic
         options.auth_username = unquote(parts.username)
         options.auth_password = unquote(parts.password or "")
     return options
@@ -89,11 +86,11 @@ def _why_not(route: Route, pair: KeyPair | None, error: str) -> AgentError:
 
 def _takes_ca(route: Route) -> bool:
     """Whether it is not the CA: tried without the certificate and the key."""
-    options = io.TlsContextOptions()
+    options = sdk.io.TlsContextOptions()
     try:
         if route.ca_file is not None:
             options.override_default_trust_store(_read_ca(route.ca_file))
-        io.ClientTlsContext(options)
+        sdk.io.ClientTlsContext(options)
     except AgentError:
         raise
     except Exception:  # noqa: BLE001 - whatever it is, it is about the CA
@@ -101,10 +98,10 @@ def _takes_ca(route: Route) -> bool:
     return True
 
 
-def _options(pair: KeyPair) -> io.TlsContextOptions:
+def _options(pair: KeyPair) -> "sdk.io.TlsContextOptions":
     key = pair.private_key
     if not isinstance(key, HardwareKey):
-        return io.TlsContextOptions.create_client_with_mtls(
+        return sdk.io.TlsContextOptions.create_client_with_mtls(
             _blocks(pair.certificate, "CERTIFICATE"), _blocks(key.reveal(), "PRIVATE KEY")
         )
     from fleet_agent.credentials.hardware_token import keys as hardware_keys
@@ -115,7 +112,7 @@ def _options(pair: KeyPair) -> io.TlsContextOptions:
         if error.code not in hardware_keys.MAY_COME_BACK:
             raise
         raise UnreachableError(error.title, remedy=error.remedy, code=error.code) from error
-    return io.TlsContextOptions.create_client_with_mtls_pkcs11(
+    return sdk.io.TlsContextOptions.create_client_with_mtls_pkcs11(
         pkcs11_lib=_module(key.token.module),
         user_pin=pin,
         token_label=key.token.label,
@@ -136,14 +133,14 @@ def _blocks(text: str, kind: str) -> bytes:
     return ("".join(blocks) or text).encode()
 
 
-_modules: dict[str, io.Pkcs11Lib] = {}
+_modules: "dict[str, sdk.io.Pkcs11Lib]" = {}
 
 
-def _module(path: str) -> io.Pkcs11Lib:
+def _module(path: str) -> "sdk.io.Pkcs11Lib":
     """The SDK's handle on the module, once in a process; ``cryptoki`` has initialised it, and it is never finalised."""
     if path not in _modules:
-        omit = io.Pkcs11Lib.InitializeFinalizeBehavior.OMIT
-        _modules[path] = io.Pkcs11Lib(file=path, behavior=omit)
+        omit = sdk.io.Pkcs11Lib.InitializeFinalizeBehavior.OMIT
+        _modules[path] = sdk.io.Pkcs11Lib(file=path, behavior=omit)
     return _modules[path]
 
 

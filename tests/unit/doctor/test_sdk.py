@@ -29,9 +29,11 @@ def used(root_dir: Path) -> set[str]:
     for importer in _IMPORTERS:
         tree = ast.parse((root_dir / "agent/fleet_agent" / importer).read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                module = _MODULES.get(node.value.id)
-                if module and node.attr[0].isupper():
+            if isinstance(node, ast.Attribute) and node.attr[0].isupper():
+                # ``mqtt5.Client``, and ``sdk.mqtt5.Client``.
+                owner = node.value
+                module = _MODULES.get(getattr(owner, "attr", getattr(owner, "id", "")))
+                if module:
                     found.add(f"{module}.{node.attr}")
     return found
 
