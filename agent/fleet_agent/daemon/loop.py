@@ -50,6 +50,9 @@ _log = logging.getLogger(__name__)
 SHOW_EVERY = 60.0  # seconds between refreshes of status.json while nothing changes
 # Seconds between refreshes under traffic; a single event is shown at once, without another wake-up.
 SHOW_SOON = 5.0
+# Seconds for the SDK's thread to take in acknowledgements without this one, while nothing can be sent before they come:
+# for each of them the two would otherwise take Python's lock from each other.
+ANSWERS_PAUSE = 0.0002
 # Seconds to read what local programs have already sent, at the end.
 SERVE_LIMIT = 0.5
 # Seconds to send what waits when the agent is asked to stop, and then to wait for acknowledgements.
@@ -114,7 +117,10 @@ class Loop:
         self._show_connecting()
         try:
             while True:
-                if pause := self._publisher.settle():
+                pause = self._publisher.settle()
+                if self._publisher.is_full:
+                    pause = pause or ANSWERS_PAUSE
+                if pause:
                     self._mailbox.rest(pause)
                 if self._health.is_outdated:
                     self._show_soon()

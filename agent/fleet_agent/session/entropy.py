@@ -24,10 +24,10 @@ def begin() -> None:
     library = find_spec("_awscrt")
     if library is None or library.origin is None:
         return
-    import ctypes
+    # Some distributions package ctypes by itself. A library that cannot be loaded is reported where it is imported.
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import ctypes
 
-    # What cannot be loaded fails again where it is imported, and is reported there.
-    with contextlib.suppress(OSError, AttributeError):
         s2n = ctypes.CDLL(library.origin)
         initialise = s2n.s2n_init
         # awscrt ends the process by ``os._exit`` or not at all: nothing is left to clean up.

@@ -7,16 +7,17 @@ builder would read its own package metadata first (26 ms, 4 MB).
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 from fleet_agent.credentials.model import KeyPair
 from fleet_agent.process.mailbox import Mailbox
-from fleet_agent.session import nodelay, packets, sdk, tls
+from fleet_agent.session import nodelay, packets, sdk, thread_state, tls
 from fleet_agent.session.events import (
     CallbackFailed,
     Connected,
@@ -30,8 +31,6 @@ from fleet_agent.session.message import Outgoing, Upkeep
 from fleet_agent.session.route import Route
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 CONNACK_LIMIT = 20_000  # ms from TCP to CONNACK
 ACK_LIMIT = 30  # seconds to a PUBACK or SUBACK
@@ -108,44 +107,16 @@ class Session:
 
     def publish(self, message: Outgoing, tag: object = None) -> None:
         """Publishes at QoS 1; ``Published`` follows, also for what awscrt refuses to send. Never raises."""
-
-        def done(code: int | None, error: BaseException | None) -> None:
-            self._mailbox.put(
-                Published(
-                    session=self,
-                    topic=message.topic,
-                    tag=tag,
-                    reason_code=code,
-                    error=packets.text(error),
-                    no_answer=packets.why(error),
-                )
-            )
-
         self._submit(
             lambda: self.client.publish(packets.packet(message)),
-            lambda found: packets.code(found.puback.reason_code),
-            done,
+            functools.partial(self._on_puback, message.topic, tag),
         )
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> None:
         """Asks for at most ``FILTERS_A_PACKET`` topic filters with their QoS; ``Subscribed`` follows. Never raises."""
-        names = tuple(name for name, _ in filters)
-
-        def done(codes: tuple[int, ...] | None, error: BaseException | None) -> None:
-            self._mailbox.put(
-                Subscribed(
-                    session=self,
-                    filters=names,
-                    reason_codes=codes or (),
-                    error=packets.text(error),
-                    no_answer=packets.why(error),
-                )
-            )
-
         self._submit(
             lambda: self.client.subscribe(packets.subscription(filters)),
-            lambda found: tuple(packets.code(code) for code in found.reason_codes),
-            done,
+            functools.partial(self._on_suback, tuple(name for name, _ in filters)),
         )
 
     def unsubscribe(self, names: Sequence[str]) -> None:
@@ -160,27 +131,15 @@ class Session:
             self.client.stop(sdk.mqtt5.DisconnectPacket())
 
     def _submit(
-        self,
-        submit: "Callable[[], Future[Any]]",
-        read: Callable[[Any], T],
-        done: Callable[[T | None, BaseException | None], None],
+        self, submit: "Callable[[], Future[Any]]", answered: "Callable[[Future[Any]], None]"
     ) -> None:
-        """Hands a packet to awscrt; ``done`` gets what was read of the answer, or why there is none, exactly once."""
-
-        def answered(future: "Future[Any]") -> None:
-            try:
-                found = read(future.result())
-            except Exception as error:  # noqa: BLE001 - none came, or one of any shape
-                done(None, error)
-            else:
-                done(found, None)
-
+        """Hands a packet to awscrt; ``answered`` is called exactly once, on its thread or, with a failure, on this."""
         try:
             future = submit()
         except Exception as refused:  # noqa: BLE001 - of any kind: it never left, and never will
-            done(None, packets.NeverSentError(refused))
-        else:
-            future.add_done_callback(answered)
+            future = Future()
+            future.set_exception(packets.NeverSentError(refused))
+        future.add_done_callback(answered)
 
     def close(self) -> None:
         """Ends with a real MQTT DISCONNECT, so that no will fires; waits until it has left.
@@ -291,6 +250,7 @@ class Session:
                 acknowledge=self._hold(data),
             )
         )
+        thread_state.keep()
 
     def _hold(self, data: Any) -> Callable[[], None]:  # noqa: ANN401
         """Holds the PUBACK of a QoS 1 message back; returns what sends it. Older SDKs send it themselves, at once."""
@@ -305,6 +265,41 @@ class Session:
                 self.client.invoke_publish_acknowledgement(handle)
 
         return acknowledge
+
+    def _on_puback(self, topic: str, tag: object, future: "Future[Any]") -> None:
+        code = error = None
+        try:
+            code = packets.code(future.result().puback.reason_code)
+        except Exception as found:  # noqa: BLE001 - none came, or one of any shape
+            error = found
+        self._mailbox.put(
+            Published(
+                session=self,
+                topic=topic,
+                tag=tag,
+                reason_code=code,
+                error=packets.text(error),
+                no_answer=packets.why(error),
+            )
+        )
+        thread_state.keep()
+
+    def _on_suback(self, names: tuple[str, ...], future: "Future[Any]") -> None:
+        codes: tuple[int, ...] = ()
+        error = None
+        try:
+            codes = tuple(packets.code(code) for code in future.result().reason_codes)
+        except Exception as found:  # noqa: BLE001 - as above
+            error = found
+        self._mailbox.put(
+            Subscribed(
+                session=self,
+                filters=names,
+                reason_codes=codes,
+                error=packets.text(error),
+                no_answer=packets.why(error),
+            )
+        )
 
     def _on_connected(self, data: Any) -> None:  # noqa: ANN401
         self._is_up = True

@@ -55,6 +55,7 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
     if not _joins(first, batch):
         return 1
     size = len(first.payload) + _BRACKETS
+    end, is_lines = _end(first), batch.format != "json"
     for index in range(1, len(readings)):
         reading = readings[index]
         size += len(reading.payload) + 1
@@ -63,8 +64,8 @@ def share(readings: Sequence[Stored], batch: Batch) -> int:
             or index >= batch.max_readings
             or reading.sequence != readings[index - 1].sequence + 1
             or reading.content_type != first.content_type
-            or _end(reading) != _end(first)
-            or not _joins(reading, batch)
+            or _end(reading) != end
+            or (is_lines and b"\n" in reading.payload)
         ):
             return index
     return len(readings)

@@ -19,7 +19,7 @@ Chunk = tuple[Any, ...]
 MOST = 256
 MOST_BYTES = 4096
 
-_PAYLOAD = 4  # its position in a row
+PAYLOAD = 4  # its position in a row
 _SIZE = 2  # bytes of a size
 
 
@@ -28,33 +28,34 @@ def join(rows: Iterable[Row]) -> list[Chunk]:
     chunks: list[Chunk] = []
     run: list[Row] = []
     size = 0
+    before = behind = ()
     for row in rows:
-        size += len(row[_PAYLOAD]) + _SIZE
-        if run and not (size <= MOST_BYTES and len(run) < MOST and _goes_on(run, row)):
-            chunks.append(_chunk(run))
-            run, size = [], len(row[_PAYLOAD]) + _SIZE
+        size += len(row[PAYLOAD]) + _SIZE
+        if (
+            not run
+            or size > MOST_BYTES
+            or len(run) >= MOST
+            or row[0] != run[-1][0] + 1
+            or row[1:PAYLOAD] != before
+            or row[PAYLOAD + 1 :] != behind
+        ):
+            if run:
+                chunks.append(_chunk(run))
+            run, size = [], len(row[PAYLOAD]) + _SIZE
+            before, behind = row[1:PAYLOAD], row[PAYLOAD + 1 :]
         run.append(row)
     if run:
         chunks.append(_chunk(run))
     return chunks
 
 
-def _goes_on(run: list[Row], row: Row) -> bool:
-    first = run[0]
-    return (
-        row[0] == run[-1][0] + 1
-        and row[1:_PAYLOAD] == first[1:_PAYLOAD]
-        and row[_PAYLOAD + 1 :] == first[_PAYLOAD + 1 :]
-    )
-
-
 def _chunk(run: list[Row]) -> Chunk:
     first = run[0]
     if len(run) == 1:
         return (*first, None)
-    payloads = [row[_PAYLOAD] for row in run]
+    payloads = [row[PAYLOAD] for row in run]
     sizes = struct.pack(f"<{len(run)}H", *map(len, payloads))
-    return (*first[:_PAYLOAD], b"".join(payloads), *first[_PAYLOAD + 1 :], sizes)
+    return (*first[:PAYLOAD], b"".join(payloads), *first[PAYLOAD + 1 :], sizes)
 
 
 def split(chunk: Chunk) -> list[Row]:
@@ -64,12 +65,12 @@ def split(chunk: Chunk) -> list[Row]:
         sqlite3.Error: The file is damaged.
     """
     *row, sizes = chunk
-    first, payloads = row[0], row[_PAYLOAD]
+    first, payloads = row[0], row[PAYLOAD]
     if not isinstance(payloads, bytes):
         raise damaged("a payload is of another type")
     if sizes is None:
         return [tuple(row)]
-    before, behind = row[1:_PAYLOAD], row[_PAYLOAD + 1 :]
+    before, behind = row[1:PAYLOAD], row[PAYLOAD + 1 :]
     rows: list[Row] = []
     start = 0
     for number, size in enumerate(lengths(sizes, len(payloads))):

@@ -8,12 +8,12 @@ held up.
 
 import math
 
-MOMENT = 0.005  # seconds
+MOMENT = 0.01
 _MOMENTS = 2
 # Seconds after a commit; later readings are committed at once.
 _SOON = 0.02
 # Readings worth a commit of their own.
-_MANY = 64
+_MANY = 128
 # Immediate commits after repeated waits in vain, at most.
 _LONGEST_REST = 256
 

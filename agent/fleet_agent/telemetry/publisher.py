@@ -242,6 +242,11 @@ class Publisher:
         """Readings that AWS has not acknowledged yet."""
         return self._queue.count + self._commits.waiting
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many messages are in flight as may be: none is sent before another is acknowledged."""
+        return len(self._sent) >= self._window
+
     def is_idle(self, until: float) -> bool:
         """Whether nothing can be sent or acknowledged until then (monotonic seconds)."""
         is_empty = not self._commits.waiting and not self._sent

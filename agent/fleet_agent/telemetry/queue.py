@@ -15,7 +15,6 @@ from fleet_agent.telemetry import intervals, rows
 from fleet_agent.telemetry.age_clock import AgeClock
 from fleet_agent.telemetry.backlog import Backlog
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.chunks import Row
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.index import Cause, Index
 from fleet_agent.telemetry.model import SHIFT, Dropped, InsertPlan, Source, Topic
@@ -178,15 +177,8 @@ class Queue:
             StateDirectoryError: The file cannot be read; nothing was taken.
         """
         first, end = intervals.take(topic.unsent, most, from_end=newest)
-        left = size
-
-        def is_enough(row: Row) -> bool:
-            nonlocal left
-            left -= len(row[4]) + 1
-            return left < 0
-
         try:
-            found = self._row_cache.take(topic, first, end, is_enough, newest=newest)
+            found = self._row_cache.take(topic, first, end, size, newest=newest)
         except StateDirectoryError:
             intervals.add(topic.unsent, first, end)
             raise

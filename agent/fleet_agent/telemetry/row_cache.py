@@ -1,9 +1,9 @@
 """A cache of the rows stored last: a queue that drains fast does not read them back from the file."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from fleet_agent.telemetry import rows
-from fleet_agent.telemetry.chunks import Row
+from fleet_agent.telemetry.chunks import PAYLOAD, Row
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.model import SHIFT, Topic
 
@@ -40,17 +40,17 @@ class RowCache:
         topic: Topic,
         first: int,
         end: int,
-        is_enough: Callable[[Row], bool],
+        size: int,
         *,
         newest: bool,
     ) -> list[Row]:
-        """Takes consecutive rows of a topic, before the first but one for which ``is_enough``, or fewer.
+        """Takes consecutive rows of a topic, or fewer of them than there are.
 
         Args:
             topic: Theirs.
             first: Sequence of the first.
             end: Sequence after the last.
-            is_enough: Called once for each row.
+            size: Bytes of payloads and their separators, at most, unless the first alone has more.
             newest: Start with the last.
 
         Returns:
@@ -64,8 +64,12 @@ class RowCache:
 
         def up_to_enough(readings: Iterable[Row | None]) -> list[Row]:
             found: list[Row] = []
+            left = size
             for row in readings:
-                if row is None or (is_enough(row) and found):
+                if row is None:
+                    break
+                left -= len(row[PAYLOAD]) + 1
+                if left < 0 and found:
                     break
                 found.append(row)
             return found
@@ -81,4 +85,4 @@ class RowCache:
         """Removes a row that is in flight or to be deleted."""
         row = self._rows.pop(identifier, None)
         if row is not None:
-            self._bytes -= rows.size([row])
+            self._bytes -= len(row[PAYLOAD])

@@ -18,7 +18,7 @@ from fleet_agent.record import mutable
 from fleet_agent.telemetry import chunks, intervals
 from fleet_agent.telemetry.age_clock import UNKNOWN, Era
 from fleet_agent.telemetry.batch import Stored
-from fleet_agent.telemetry.chunks import Row
+from fleet_agent.telemetry.chunks import PAYLOAD, Row
 from fleet_agent.telemetry.damage import damaged
 from fleet_agent.telemetry.database import Database
 from fleet_agent.telemetry.model import SHIFT, Lane, Source, Topic
@@ -56,7 +56,7 @@ def row(identifier: int, reading: Reading, source: int, era: int, moment: float)
 
 def size(rows: Iterable[Row]) -> int:
     """Returns the bytes of their payloads."""
-    return sum([len(row[4]) for row in rows])
+    return sum([len(row[PAYLOAD]) for row in rows])
 
 
 # The first reading's chunk may begin before it.

@@ -285,6 +285,8 @@ class Connection:
             self._mailbox.unwatch(self._client.fileno())
         elif self._is_full and not is_full:
             self._mailbox.watch(self._client.fileno(), self._read)
+        elif not is_full:
+            return
         self._is_full = is_full
         if is_full:
             self._usage.held.add(self)

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from fleet_agent.telemetry.reading import BINARY, JSON, MAX_PAYLOAD, TEXT
 from fleet_agent.telemetry.sources import packet
@@ -45,6 +47,66 @@ def test_a_payload_is_sent_as_what_it_is(
 ) -> None:
     found = request(payload=payload, encoding=encoding)
     assert (found.payload, found.content_type) == (data, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ('{"payload":{"a":1.50,"b":"ü"}}', '{"a":1.50,"b":"ü"}'),
+        ('{"topic":"a/b","id":7,"payload":{"a":-0}}', '{"a":-0}'),
+        ('{"payload":{}}', "{}"),
+        # What would not be the same to every reader of it, or not on one line, is encoded again.
+        ('{"payload":{"a":1,"a":2}}', '{"a":2}'),
+        ('{"payload":{"a":1},"payload":{"a":2}}', '{"a":2}'),
+        ('{"payload":{},"payload":{"a":1,"b":2}}', '{"a":1,"b":2}'),
+        ('{"payload":{"a":1.50},"qos":1}', '{"a":1.5}'),
+        ('{"payload":{"a": 1.50}}', '{"a":1.5}'),
+        ('{"payload":{"a":1.50}\n}', '{"a":1.5}'),
+        ('{"payload" :{"a":1.50}}', '{"a":1.5}'),
+        ('{"payload":{"a":{"b":1.50,"b":2.50}}}', '{"a":{"b":2.5}}'),
+        ('{"payload":{"a":[1.50]}}', '{"a":[1.5]}'),
+        ('{"payload":{"a":"b:c","d":1.50}}', '{"a":"b:c","d":1.5}'),
+        ('{"payload":{"a":"\\u00fc","b":1.50}}', '{"a":"ü","b":1.5}'),
+        ('{"payload":1.50}', "1.5"),
+    ],
+)
+def test_a_payload_that_can_be_is_sent_as_it_came(text: str, sent: str) -> None:
+    assert parse(text.encode()).payload == sent.encode()
+
+
+VALUES = ["1", "-0", "1.50", "1e400", "-1e400", "NaN", "-Infinity", "true", "null", '"x"', '"ü"', '"a:b"',
+          '"\\""', '"\\ud800"', "[1.0, 2]", "[1e400]", '{"a":1}', '{"a":1,"a":2}', "{}",
+          '"\\"payload\\":"', '"payload"']  # fmt: skip
+NAMES = ['"a"', '"b"', '"payload"', '"a\\"payload"', '"N"']
+members = some.lists(some.tuples(some.sampled_from(NAMES), some.sampled_from(VALUES)), max_size=3)
+
+
+@given(
+    members,
+    some.lists(some.sampled_from(['"id":1', '"topic":"a"', '"payload":{"b":1}']), max_size=2),
+    some.lists(some.sampled_from(['"id":1', '"topic":{"x":1}', '"payload":{"b":1}']), max_size=1),
+    some.sampled_from([":", ": ", ":\n"]),
+)
+def test_what_is_sent_is_what_was_read(
+    payload: list[tuple[str, str]], before: list[str], after: list[str], colon: str
+) -> None:
+    text = ",".join(f"{name}{colon}{value}" for name, value in payload)
+    text = "{" + ",".join([*before, f'"payload":{{{text}}}', *after]) + "}"
+    try:
+        sent = parse(text.encode()).payload.decode()
+    except PacketError as error:
+        assert error.title  # noqa: PT017 - most of them are wrong somewhere
+        return
+    assert json.loads(sent) == json.loads(text)["payload"]
+    # The same to every reader: no name twice, nothing that is not JSON, one line.
+    json.loads(sent, parse_constant=pytest.fail, object_pairs_hook=_no_name_twice)
+    assert "\n" not in sent
+    assert "1e400" not in sent
+
+
+def _no_name_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
 
 
 @pytest.mark.parametrize(
