@@ -58,29 +58,38 @@ def test_first_boot_provisions_and_the_second_only_connects(device: Machine) -> 
 
 def test_root_keeps_what_was_checked_for_the_next_start(device: Machine) -> None:
     kept = device.root / "etc/fleet-agent/config.yaml.checked"
+    mark = device.root / "run/fleet-agent/config-unchecked"
+    check = "fleet-agent-check.service"
 
-    def restart() -> int:
+    def runs() -> int:
+        return device.run("journalctl", "-b", "-o", "cat", "-u", check).count("Finished")
+
+    def restart(*, writes: bool) -> int:
+        before = kept.stat().st_ino
         device.run("systemctl", "restart", UNIT)
         device.wait_connected()
-        assert not (device.root / "run/fleet-agent/config-unchecked").exists()
+        if writes:
+            until(lambda: kept.stat().st_ino != before, "the check to be kept")
+        until(lambda: not mark.exists(), "the mark to be taken away")
         return kept.stat().st_ino
 
     with device.booted():
         device.wait_connected()
-        # A first boot has enough to do.
-        assert not kept.exists()
-        number = restart()
+        until(kept.exists, "the check to be kept")
         config = device.root / "etc/fleet-agent/config.yaml"
         found, configured = kept.stat(), config.stat()
         assert (found.st_uid, found.st_gid) == (configured.st_uid, configured.st_gid)
         assert found.st_mode == configured.st_mode
         # Found, and therefore not written again.
-        assert restart() == number
+        assert restart(writes=False) == found.st_ino
         # Of root's group, and readable to all: the agent may read what comes of both, and finds it, too.
         device.write("etc/fleet-agent/config.d/a.yaml", "connection: {keep_alive: 5m}\n")
-        again = restart()
-        assert again != number
-        assert restart() == again
+        again = restart(writes=True)
+        assert restart(writes=False) == again
+        assert runs() == 2
+        device.run("systemctl", "stop", UNIT)
+        shown = device.attempt("systemctl", "is-active", "fleet-agent-check.path", check)
+        assert shown.stdout.split() == ["inactive", "inactive"]
 
 
 def test_without_a_configuration_nothing_runs_and_nothing_fails(

@@ -40,7 +40,9 @@ def with_drop_in(root_dir: Path, folder: Path, name: str | None) -> Path:
     unit = folder / UNIT
     text = (root_dir / "systemd" / UNIT).read_text()
     unit.write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
-    shutil.copy(root_dir / "systemd" / SOCKET, folder)
+    for other in (SOCKET, "fleet-agent-check.path", "fleet-agent-check.service"):
+        text = (root_dir / "systemd" / other).read_text()
+        (folder / other).write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
     if name is not None:
         drop_ins = folder / f"{OF.get(name, UNIT)}.d"
         drop_ins.mkdir()
@@ -78,6 +80,19 @@ def test_the_helper_for_root_may_next_to_nothing_itself(root_dir: Path, tmp_path
     shutil.copy(root_dir / "systemd" / "fleet-agent-helper.socket", tmp_path)
     socket = str(tmp_path / "fleet-agent-helper.socket")
     found = analyze("verify", "--man=no", str(unit), socket)
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+    assert exposure(unit) <= HELPER_EXPOSURE
+
+
+def test_the_one_that_keeps_the_check_may_write_nothing_else(
+    root_dir: Path, tmp_path: Path
+) -> None:
+    unit = tmp_path / "fleet-agent-check.service"
+    text = (root_dir / "systemd" / unit.name).read_text()
+    unit.write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
+    shutil.copy(root_dir / "systemd" / "fleet-agent-check.path", tmp_path)
+    path = str(tmp_path / "fleet-agent-check.path")
+    found = analyze("verify", "--man=no", str(unit), path)
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
     assert exposure(unit) <= HELPER_EXPOSURE
 

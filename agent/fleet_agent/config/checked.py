@@ -26,7 +26,7 @@ from fleet_agent.files.pinned import pinned
 from fleet_agent.pasted import word
 
 SUFFIX = ".checked"
-MARK = "config-unchecked"  # fleet-agent.service looks for it
+MARK = "config-unchecked"  # fleet-agent-check.path looks for it
 MAX_BYTES = 4 << 20  # of it: sixteen times the longest configuration
 _SUM = 8  # hexadecimal digits of the CRC that the file begins with
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH

@@ -59,9 +59,6 @@ def start(read: Callable[[], StartOptions], worker: Worker, known: StartOptions 
     store = open_store(options.settings)
     credential = _in_use(store)
     settings = home.at_home(options.settings, credential)
-    # A first boot has enough to do.
-    if credential is not None and known is None:
-        checked.ask_service(options.configuration, os.environ)
     # Configuration and state are sound; whether AWS answers is another matter.
     notify.ready()
     worker = _with_our_rights(worker)
@@ -94,6 +91,8 @@ def start(read: Callable[[], StartOptions], worker: Worker, known: StartOptions 
         follows=follows,
     )
     composition = Composition(settings, process)
+    if known is None:
+        checked.ask_service(options.configuration, os.environ)
     ending = composition.run(credential, session)
     worker.close()
     if ending is not Ending.STOP:

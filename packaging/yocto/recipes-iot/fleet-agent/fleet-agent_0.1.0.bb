@@ -34,6 +34,7 @@ do_install:append() {
 
     install -D -m 0644 ${S}/systemd/fleet-agent.service ${D}${systemd_system_unitdir}/fleet-agent.service
     install -D -m 0644 ${S}/systemd/fleet-agent.socket ${D}${systemd_system_unitdir}/fleet-agent.socket
+    install -m 0644 ${S}/systemd/fleet-agent-check.path ${S}/systemd/fleet-agent-check.service ${D}${systemd_system_unitdir}
     # What orders need root for: systemctl enable fleet-agent-helper.socket in the image, and programs in helpers.d.
     install -D -m 0644 ${S}/systemd/fleet-agent-helper.socket ${D}${systemd_system_unitdir}/fleet-agent-helper.socket
     install -m 0644 ${S}/systemd/fleet-agent-helper@.service ${D}${systemd_system_unitdir}
