@@ -32,6 +32,8 @@ def script(shell: str) -> str:
 def _prepare(parser: argparse.ArgumentParser) -> None:
     """Tells shtab what a flag's value is, as its name in the help says it: a file, a folder, one of these words."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no other way to them
+        # A line of a menu: without examples, defaults and what else --help says.
+        action.help = re.split(r", such as|; | \(|: ", action.help or "", maxsplit=1)[0]
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - as above
             for named in action._choices_actions:  # noqa: SLF001 - as above
                 below = action.choices[named.dest]

@@ -24,17 +24,18 @@ def begin() -> None:
     library = find_spec("_awscrt")
     if library is None or library.origin is None:
         return
-    # Some distributions package ctypes by itself. A library that cannot be loaded is reported where it is imported.
-    with contextlib.suppress(ImportError, OSError, AttributeError):
+    # Some distributions package ctypes by itself. A library that cannot be loaded is reported where it is imported; of
+    # threads there may be too few.
+    with contextlib.suppress(ImportError, OSError, AttributeError, RuntimeError):
         import ctypes
 
         s2n = ctypes.CDLL(library.origin)
-        initialise = s2n.s2n_init
-        # awscrt ends the process by ``os._exit`` or not at all: nothing is left to clean up.
+        thread = threading.Thread(target=s2n.s2n_init, name="entropy", daemon=True)
+        # The agent ends by ``os._exit``: nothing is left to clean up.
         s2n.s2n_disable_atexit()
         os.environ[_PLAIN_MEMORY] = "1"
-        _thread = threading.Thread(target=initialise, name="entropy", daemon=True)
-        _thread.start()
+        thread.start()
+        _thread = thread
 
 
 def finish() -> None:
@@ -43,7 +44,7 @@ def finish() -> None:
     if _thread is not None:
         _thread.join()
         _thread = None
-        os.environ.pop(_PLAIN_MEMORY, None)
+    os.environ.pop(_PLAIN_MEMORY, None)
 
 
 def has_random_numbers() -> bool:

@@ -44,10 +44,18 @@ def test_with_a_second_core(agent: str) -> None:
         f"{TWO_CORES}; os.access = lambda *_: False",
         # A build that keeps s2n's functions to itself.
         f"{TWO_CORES}; import ctypes; ctypes.CDLL = lambda _: ctypes.pythonapi",
+        f"{TWO_CORES}; threading.Thread.start = lambda _: (_ for _ in ()).throw(RuntimeError)",
         f"{TWO_CORES}; sys.modules['ctypes'] = None",
         f"{TWO_CORES}; import importlib.util; importlib.util.find_spec = lambda _: None",
     ],
-    ids=["one core", "no random numbers", "another build", "no ctypes", "no SDK's library"],
+    ids=[
+        "one core",
+        "no random numbers",
+        "another build",
+        "no more threads",
+        "no ctypes",
+        "no SDK's library",
+    ],
 )
 def test_where_it_would_not_help(before: str, agent: str) -> None:
     assert run(before, agent) == ["0 False", "0 False ClientTlsContext", "0"]
