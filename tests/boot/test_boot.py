@@ -61,32 +61,34 @@ def test_root_keeps_what_was_checked_for_the_next_start(device: Machine) -> None
     mark = device.root / "run/fleet-agent/config-unchecked"
     check = "fleet-agent-check.service"
 
-    def runs() -> int:
-        return device.run("journalctl", "-b", "-o", "cat", "-u", check).count("Finished")
+    def settled(runs: int) -> int:
+        """The file's number once the check was kept so many times."""
 
-    def restart(*, writes: bool) -> int:
-        before = kept.stat().st_ino
+        def finished() -> int:
+            return device.run("journalctl", "-b", "-o", "cat", "-u", check).count("Finished")
+
+        until(lambda: finished() == runs and not mark.exists(), f"{check}: {runs} runs")
+        return kept.stat().st_ino
+
+    def restart(runs: int) -> int:
         device.run("systemctl", "restart", UNIT)
         device.wait_connected()
-        if writes:
-            until(lambda: kept.stat().st_ino != before, "the check to be kept")
-        until(lambda: not mark.exists(), "the mark to be taken away")
-        return kept.stat().st_ino
+        return settled(runs)
 
     with device.booted():
         device.wait_connected()
-        until(kept.exists, "the check to be kept")
+        number = settled(1)
         config = device.root / "etc/fleet-agent/config.yaml"
         found, configured = kept.stat(), config.stat()
         assert (found.st_uid, found.st_gid) == (configured.st_uid, configured.st_gid)
         assert found.st_mode == configured.st_mode
         # Found, and therefore not written again.
-        assert restart(writes=False) == found.st_ino
+        assert restart(1) == number
         # Of root's group, and readable to all: the agent may read what comes of both, and finds it, too.
         device.write("etc/fleet-agent/config.d/a.yaml", "connection: {keep_alive: 5m}\n")
-        again = restart(writes=True)
-        assert restart(writes=False) == again
-        assert runs() == 2
+        again = restart(2)
+        assert again != number
+        assert restart(2) == again
         device.run("systemctl", "stop", UNIT)
         shown = device.attempt("systemctl", "is-active", "fleet-agent-check.path", check)
         assert shown.stdout.split() == ["inactive", "inactive"]
