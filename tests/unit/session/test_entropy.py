@@ -1,9 +1,18 @@
 """The SDK's library is initialised on a thread before it is imported, where that helps, and works afterwards."""
 
+import ctypes
+import os
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
+
+from fleet_agent.session import entropy
 
 PROGRAM = """
 import os, sys, threading
@@ -78,3 +87,108 @@ def test_every_process_has_other_random_numbers(agent: str) -> None:
         for _ in range(3)
     }
     assert len(found) == 3
+
+
+class Library:
+    """What is called of the SDK's library, in this process, where awscrt is imported by now."""
+
+    def __init__(self) -> None:
+        self.path = ""
+        self.calls: list[tuple[object, ...]] = []
+
+    def s2n_disable_atexit(self) -> None:
+        self.calls.append(("no atexit",))
+
+    def s2n_init(self) -> None:
+        time.sleep(0.05)  # as it takes its time
+        thread = threading.current_thread()
+        self.calls.append((thread.name, thread.daemon, os.environ.get("S2N_DONT_MLOCK")))
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    """The library, on four cores."""
+    found = Library()
+
+    def load(path: str) -> Library:
+        found.path = path
+        return found
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {0, 1, 2, 3}}.__getitem__)
+    return found
+
+
+def test_it_is_initialised_once_beside_the_main_thread(library: Library) -> None:
+    entropy.begin()
+    entropy.finish()
+    awscrt = find_spec("_awscrt")
+    assert awscrt is not None
+    assert library.path == awscrt.origin
+    assert library.calls == [("no atexit",), ("entropy", True, "1")]
+    assert "S2N_DONT_MLOCK" not in os.environ
+    entropy.finish()  # of nothing
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (os, "sched_getaffinity", {0: {1}}.__getitem__),
+        (os, "access", lambda *_: False),
+        (entropy, "find_spec", lambda _: None),
+        (entropy, "find_spec", lambda _: SimpleNamespace(origin=None)),
+    ],
+    ids=["one core", "no random numbers", "no library", "a namespace"],
+)
+def test_nothing_is_loaded_in_vain(
+    library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    value: object,
+) -> None:
+    monkeypatch.setattr(owner, name, value)
+    entropy.begin()
+    entropy.finish()
+    assert (library.path, library.calls) == ("", [])
+
+
+def refuse(error: Exception) -> Callable[..., object]:
+    """Something that cannot be called."""
+
+    def refused(*_: object) -> object:
+        raise error
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "value"),
+    [
+        (ctypes, "CDLL", refuse(OSError("no such library"))),
+        (ctypes, "CDLL", lambda _: object()),
+        (threading.Thread, "start", refuse(RuntimeError("can't start new thread"))),
+    ],
+    ids=["not loadable", "another build", "no more threads"],
+)
+def test_what_fails_is_left_to_the_import(
+    library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    value: object,
+) -> None:
+    monkeypatch.setattr(owner, name, value)
+    entropy.begin()
+    entropy.finish()
+    assert "entropy" not in [name for name, *_ in library.calls]
+    assert "S2N_DONT_MLOCK" not in os.environ
+
+
+def test_without_ctypes_there_is_no_thread(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    entropy.begin()
+    entropy.finish()
+    assert library.calls == []

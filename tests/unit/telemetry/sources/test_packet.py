@@ -157,6 +157,10 @@ def test_who_gives_an_id_reads_it_in_the_refusal(number: int, rest: dict[str, ob
         (b"{}", "The packet has no `payload`."),
         (b'{"payload": 1, "b": 1, "a": 1}', "The packet has the unknown member 'a'."),
         (b'{"payload": %s}' % (b"9" * 5000), "The packet has a whole number of more than 4300"),
+        *(
+            (b'{"payload":{"a":%s}}' % number, "The payload has a number or a character")
+            for number in (b"1e999", b"-1e999", b"NaN", b"Infinity", b"-Infinity")
+        ),
         (b'{"payload": NaN}', "The payload has a number or a character that is not JSON."),
         (b'{"payload": "\\ud800"}', "The payload has a number or a character that is not JSON."),
         (
