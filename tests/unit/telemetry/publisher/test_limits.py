@@ -19,9 +19,12 @@ def test_no_more_is_in_flight_than_the_smaller_window(
 ) -> None:
     bench = make_bench(limits=Pacing(unacknowledged=configured, publishes=0, bytes=0))
     bench.publisher.connected(bench.wire, server)
+    full = []
     for number in range(5):
         bench.put(number)
+        full.append(bench.publisher.is_full)
     assert len(bench.wire.flying) == 2
+    assert full == [False, True, True, True, True]
     bench.answer(0)
     assert bench.carried() == [0, 1, [2, 3, 4]]
 
