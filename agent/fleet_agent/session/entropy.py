@@ -7,6 +7,7 @@ held, as it happens while awscrt is imported. But s2n, through which awscrt uses
 
 import contextlib
 import os
+import resource
 import threading
 from importlib.util import find_spec
 
@@ -20,6 +21,9 @@ def begin() -> None:
     """Begins to collect it on a thread; no fork may follow. Does nothing on a single core, or with another build."""
     global _thread  # noqa: PLW0603 - the library is the process's
     if len(os.sched_getaffinity(0)) == 1 or not has_random_numbers():
+        return
+    # A thread reserves 64 MB of addresses for what it allocates.
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         return
     library = find_spec("_awscrt")
     if library is None or library.origin is None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -135,10 +136,11 @@ def test_it_is_initialised_once_beside_the_main_thread(library: Library) -> None
     [
         (os, "sched_getaffinity", {0: {1}}.__getitem__),
         (os, "access", lambda *_: False),
+        (resource, "getrlimit", {resource.RLIMIT_AS: (128 << 20, -1)}.__getitem__),
         (entropy, "find_spec", lambda _: None),
         (entropy, "find_spec", lambda _: SimpleNamespace(origin=None)),
     ],
-    ids=["one core", "no random numbers", "no library", "a namespace"],
+    ids=["one core", "no random numbers", "few addresses", "no library", "a namespace"],
 )
 def test_nothing_is_loaded_in_vain(
     library: Library,
