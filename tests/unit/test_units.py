@@ -73,28 +73,34 @@ def exposure(unit: Path) -> float:
     return float(overall[1])
 
 
-def test_the_helper_for_root_may_next_to_nothing_itself(root_dir: Path, tmp_path: Path) -> None:
-    unit = tmp_path / "fleet-agent-helper@.service"
-    text = (root_dir / "systemd" / unit.name).read_text()
-    unit.write_text(text.replace("/usr/lib/fleet-agent/helper", "/bin/true"))
-    shutil.copy(root_dir / "systemd" / "fleet-agent-helper.socket", tmp_path)
-    socket = str(tmp_path / "fleet-agent-helper.socket")
-    found = analyze("verify", "--man=no", str(unit), socket)
-    assert (found.returncode, found.stdout + found.stderr) == (0, "")
-    assert exposure(unit) <= HELPER_EXPOSURE
-
-
-def test_the_one_that_keeps_the_check_may_write_nothing_else(
-    root_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("unit", "starter", "program"),
+    [
+        (
+            "fleet-agent-helper@.service",
+            "fleet-agent-helper.socket",
+            "/usr/lib/fleet-agent/helper",
+        ),
+        ("fleet-agent-check.service", "fleet-agent-check.path", "/usr/bin/fleet-agent"),
+    ],
+)
+def test_what_runs_as_root_may_next_to_nothing_itself(
+    root_dir: Path, tmp_path: Path, unit: str, starter: str, program: str
 ) -> None:
-    unit = tmp_path / "fleet-agent-check.service"
-    text = (root_dir / "systemd" / unit.name).read_text()
-    unit.write_text(text.replace("/usr/bin/fleet-agent", "/bin/true"))
-    shutil.copy(root_dir / "systemd" / "fleet-agent-check.path", tmp_path)
-    path = str(tmp_path / "fleet-agent-check.path")
-    found = analyze("verify", "--man=no", str(unit), path)
+    text = (root_dir / "systemd" / unit).read_text()
+    (tmp_path / unit).write_text(text.replace(program, "/bin/true"))
+    shutil.copy(root_dir / "systemd" / starter, tmp_path)
+    found = analyze("verify", "--man=no", str(tmp_path / unit), str(tmp_path / starter))
     assert (found.returncode, found.stdout + found.stderr) == (0, "")
-    assert exposure(unit) <= HELPER_EXPOSURE
+    assert exposure(tmp_path / unit) <= HELPER_EXPOSURE
+
+
+def test_the_agents_user_cannot_have_root_check_without_end(root_dir: Path) -> None:
+    lines = (root_dir / "systemd/fleet-agent-check.service").read_text().splitlines()
+    # Whatever it leaves in its runtime directory, as a mark that cannot be removed.
+    assert {"StartLimitIntervalSec=1h", "StartLimitBurst=20"} <= set(
+        lines[: lines.index("[Service]")]
+    )
 
 
 def test_nothing_is_switched_on_by_the_first_boot_of_an_image(root_dir: Path) -> None:
